@@ -1,0 +1,1 @@
+"""Start, signals, drain and wiring of each role."""

@@ -1,0 +1,1 @@
+"""The `axis` command: a module per command."""

@@ -1,0 +1,1 @@
+"""The read side: route submissions, read an inbox, take documents, replay history."""

@@ -1,0 +1,53 @@
+"""The exceptions of the axis, by whose fault it is.
+
+    AxisError
+    ├── Refused             the sender's matter: a rule was broken; never retried, answered with a receipt
+    ├── Unavailable         a fault outside: the same call may succeed later
+    │   └── OutcomeUnknown  the effect may have happened; repeat with the same identity, never with a new one
+    ├── IntegrityError      evidence does not hold: a signature, digest or history is not what it claims
+    ├── ConfigurationError  the operator's matter: every fault found is listed at once
+    └── IllegalTransition   our own fault: a step was asked for that the state does not allow
+
+Every message says what was got, what was expected and what to do; none carries a document's content or a secret.
+"""
+
+
+class AxisError(Exception):
+    """Base of every exception that the axis raises on purpose."""
+
+
+class Refused(AxisError):  # noqa: N818 - named as the event it stands for
+    """A rule was broken by the sender.
+
+    Attributes:
+        reason: the stable reason code (`axis.core.disposition.Reason`), as text.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+class Unavailable(AxisError):  # noqa: N818 - named as the condition it stands for
+    """Something outside does not answer or cannot take the write now; the same call may succeed later."""
+
+
+class OutcomeUnknown(Unavailable):
+    """The effect may or may not have happened; only a repetition with the same identity is safe."""
+
+
+class IntegrityError(AxisError):
+    """Evidence does not hold: a signature, a digest or a history is not what it claims to be."""
+
+
+class ConfigurationError(AxisError):
+    """The configuration cannot be used; `faults` lists everything that is wrong with it."""
+
+    def __init__(self, *faults: str) -> None:
+        super().__init__("; ".join(faults))
+        self.faults = faults
+
+
+class IllegalTransition(AxisError):  # noqa: N818 - named as the event it stands for
+    """A step was asked for that the present state does not allow: a defect of the axis, not of its users."""

@@ -1,0 +1,1 @@
+"""The write side: publish a signed document."""

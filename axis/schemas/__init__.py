@@ -1,0 +1,1 @@
+"""The wire formats: Avro schemas with their codec, and the one hardened XML parser."""

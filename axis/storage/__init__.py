@@ -1,0 +1,1 @@
+"""Durable state outside Kafka: content-addressed blobs, router decisions, a node's journal."""
