@@ -1,0 +1,1 @@
+"""What administrators change on a Kafka cluster: topics."""

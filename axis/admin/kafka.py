@@ -1,0 +1,223 @@
+"""Administration of a Kafka cluster: the only user of `confluent_kafka.admin` outside `axis.testing`.
+
+Synchronous, for commands and start-up; every request has a deadline.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, Final
+
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import (  # type: ignore[attr-defined] # its documented names, imported without __all__
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ConfigSource,
+    NewTopic,
+    ResourceType,
+)
+
+from axis.core.topics import PREFIX, ActualTopic, Missing, SettingDiffers
+from axis.errors import AxisError, ConfigurationError, OutcomeUnknown, Unavailable
+
+_MARGIN_SECONDS: Final = 5.0
+"""What a future may take longer than the request it stands for."""
+
+_OPERATORS_MATTER: Final = frozenset(
+    {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.INVALID_CONFIG,
+        KafkaError.INVALID_PARTITIONS,
+        KafkaError.INVALID_REPLICATION_FACTOR,
+        KafkaError.POLICY_VIOLATION,
+        KafkaError.TOPIC_EXCEPTION,
+    }
+)
+_UNKNOWN_OUTCOME: Final = frozenset({KafkaError._TIMED_OUT, KafkaError.REQUEST_TIMED_OUT})  # noqa: SLF001 - its public name
+
+# librdkafka reports every refused connection; the reader gets the last one in the exception.
+_silent = logging.getLogger("axis.admin.librdkafka")
+_silent.addHandler(logging.NullHandler())
+_silent.propagate = False
+
+
+class TopicAdmin:
+    """Lists, creates and sets topics, over mTLS.
+
+    Args:
+        bootstrap_servers: "host:port,host:port".
+        authority: PEM with the CA of the brokers.
+        credential: PEM with key and certificate of a client that may administer the cluster.
+        timeout_seconds: deadline of one request.
+
+    Raises:
+        ConfigurationError: a PEM file cannot be used.
+    """
+
+    def __init__(
+        self, bootstrap_servers: str, authority: Path, credential: Path, timeout_seconds: float = 30.0
+    ) -> None:
+        self._bootstrap_servers = bootstrap_servers
+        self._timeout_seconds = timeout_seconds
+        self._last_error = ""
+        settings: dict[str, Any] = {
+            "bootstrap.servers": bootstrap_servers,
+            "security.protocol": "ssl",
+            "ssl.ca.location": str(authority),
+            "ssl.certificate.location": str(credential),
+            "ssl.key.location": str(credential),
+            "error_cb": self._note,
+        }
+        try:
+            self._client = AdminClient(settings, logger=_silent)
+        except KafkaException as error:
+            raise ConfigurationError(
+                f"the PEM files {authority} and {credential} cannot be used ({error.args[0].str()}); expected a CA,"
+                " and a key with its certificate"
+            ) from error
+
+    def survey(self) -> tuple[int, dict[str, ActualTopic]]:
+        """Return how many brokers answer, and the topics in the axis's name space.
+
+        Raises:
+            Unavailable: the cluster does not answer.
+            ConfigurationError: the client may not describe it.
+        """
+        try:
+            metadata = self._client.list_topics(timeout=self._timeout_seconds)
+        except KafkaException as error:
+            raise self._translated("listing topics", error) from error
+        own = {name: topic for name, topic in metadata.topics.items() if name.startswith(PREFIX)}
+        settings = self._settings(own)
+        topics = {}
+        for name, topic in own.items():
+            entries = settings[name].values()
+            topics[name] = ActualTopic(
+                name,
+                len(topic.partitions),
+                min((len(partition.replicas) for partition in topic.partitions.values()), default=0),
+                {entry.name: entry.value for entry in entries if entry.value is not None},
+                frozenset(entry.name for entry in entries if _is_override(entry)),
+            )
+        return len(metadata.brokers), topics
+
+    def topic_id(self, name: str) -> str:
+        """Return the identity that Kafka gave a topic when it was created; one created again has another.
+
+        Raises:
+            Unavailable: the cluster does not answer, or there is no such topic.
+            ConfigurationError: the client may not describe it.
+        """
+        futures = self._client.describe_topics(TopicCollection([name]), request_timeout=self._timeout_seconds)
+        return str(self._result(f"describing topic {name}", futures[name]).topic_id)
+
+    def create(self, missing: Sequence[Missing]) -> tuple[str, ...]:
+        """Create topics and return the names of those that this call created, sorted.
+
+        One that appeared meanwhile is not among them: whoever created it has them in their answer.
+
+        Raises:
+            ConfigurationError: the cluster will never create one as asked, or the client may not.
+            Unavailable: one could not be created; others may have been, a repetition creates the rest.
+        """
+        if not missing:
+            return ()
+        futures = self._client.create_topics(
+            [
+                NewTopic(
+                    each.topic,
+                    num_partitions=each.declaration.partitions,
+                    replication_factor=each.replication_factor,
+                    config=each.declaration.settings(each.replication_factor),
+                )
+                for each in missing
+            ],
+            operation_timeout=self._timeout_seconds,
+            request_timeout=self._timeout_seconds,
+        )
+        return tuple(sorted(self._created(futures)))
+
+    def set(self, differences: Iterable[SettingDiffers]) -> None:
+        """Set these settings and leave all others of the topics as they are.
+
+        Raises:
+            ConfigurationError: a setting is refused, or the client may not set it.
+            Unavailable: one could not be set; others may have been, a repetition sets the rest.
+        """
+        resources: dict[str, ConfigResource] = {}
+        for each in differences:
+            resource = resources.setdefault(each.topic, ConfigResource(ResourceType.TOPIC, each.topic))
+            resource.add_incremental_config(
+                ConfigEntry(each.setting, each.declared, incremental_operation=AlterConfigOpType.SET)
+            )
+        if resources:
+            futures = self._client.incremental_alter_configs(
+                list(resources.values()), request_timeout=self._timeout_seconds
+            )
+            for resource, future in futures.items():
+                self._result(f"setting topic {resource.name}", future)
+
+    def _settings(self, names: Iterable[str]) -> dict[str, dict[str, ConfigEntry]]:
+        resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+        if not resources:
+            return {}
+        futures = self._client.describe_configs(resources, request_timeout=self._timeout_seconds)
+        return {
+            resource.name: self._result(f"describing topic {resource.name}", future)
+            for resource, future in futures.items()
+        }
+
+    def _created(self, futures: Mapping[str, Future[None]]) -> list[str]:
+        created: list[str] = []
+        failures: list[AxisError] = []
+        for name, future in futures.items():
+            try:
+                future.result(self._timeout_seconds + _MARGIN_SECONDS)
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    failures.append(self._translated(f"creating topic {name}", error))
+            except TimeoutError as error:
+                failures.append(self._silence(f"creating topic {name}", error))
+            else:
+                created.append(name)
+        if failures:
+            raise failures[0]
+        return created
+
+    def _result(self, doing: str, future: Future[Any]) -> Any:  # noqa: ANN401 - whatever the request answers
+        try:
+            return future.result(self._timeout_seconds + _MARGIN_SECONDS)
+        except KafkaException as error:
+            raise self._translated(doing, error) from error
+        except TimeoutError as error:
+            raise self._silence(doing, error) from error
+
+    def _translated(self, doing: str, error: KafkaException) -> AxisError:
+        kafka: KafkaError = error.args[0]
+        self._client.poll(0)  # lets librdkafka tell `_note` why it has no connection
+        message = f"{doing} at {self._bootstrap_servers}: {kafka.name()}, {kafka.str()}{self._last_error}"
+        if kafka.code() in _OPERATORS_MATTER:
+            return ConfigurationError(f"{message}; correct the declaration or the client's rights")
+        if kafka.code() in _UNKNOWN_OUTCOME:
+            return OutcomeUnknown(f"{message}; check that the brokers are up, then repeat")
+        return Unavailable(f"{message}; check address, certificates and that the brokers are up, then repeat")
+
+    def _silence(self, doing: str, error: TimeoutError) -> OutcomeUnknown:
+        failure = OutcomeUnknown(
+            f"{doing} at {self._bootstrap_servers}: no answer within {self._timeout_seconds} s; check that the brokers"
+            " are up, then repeat"
+        )
+        failure.__cause__ = error
+        return failure
+
+    def _note(self, error: KafkaError) -> None:
+        self._last_error = f" (last reason: {error.str()})"
+
+
+def _is_override(entry: ConfigEntry) -> bool:
+    # The client hands out the bare number, whatever its annotations say.
+    return ConfigSource(entry.source) is ConfigSource.DYNAMIC_TOPIC_CONFIG

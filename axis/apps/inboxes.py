@@ -1,0 +1,65 @@
+"""Opens inboxes: the first record of each is the axis's signed statement that it begins here.
+
+The record makes the beginning provable, and it takes the slow first write into a new partition out of the first
+broadcast.
+"""
+
+import asyncio
+
+from axis.apps import wiring
+from axis.connection import connect_as
+from axis.consumers.kafka import PartitionReader
+from axis.core.addressing import Directory, OrganisationCode
+from axis.core.digest import sha256
+from axis.core.policy import AcceptancePolicy
+from axis.core.receipt import Event, Receipt, SignedReceipt
+from axis.core.topics import inbox_topic
+from axis.ports import Append, PartitionId, Signer
+from axis.producers.kafka import KafkaWriter
+from axis.schemas.avro import encode_receipt, encode_signed_receipt
+from axis.settings import Settings
+
+
+def open_empty_inboxes(settings: Settings, directory: Directory) -> int:
+    """Open every inbox of the directory that has no record yet; return how many.
+
+    Raises:
+        Unavailable: the cluster does not answer; a repetition opens the rest.
+    """
+    return asyncio.run(_open(settings, directory))
+
+
+async def _open(settings: Settings, directory: Directory) -> int:
+    connection = connect_as(settings.node, settings.broker, "opener")
+    signer = wiring.signer(settings, settings.node)
+    async with PartitionReader(connection) as reader, KafkaWriter(connection) as writer:
+        codes = [organisation.code for organisation in directory.organisations]
+        places = [PartitionId(inbox_topic(code), 0) for code in codes]
+        ends = await asyncio.gather(*(reader.end(place) for place in places))
+        empty = [code for code, end in zip(codes, ends, strict=True) if end == 0]
+        await asyncio.gather(
+            *(writer.append(_statement(code, settings, signer, directory)) for code in empty)
+        )
+        return len(empty)
+
+
+def _statement(code: OrganisationCode, settings: Settings, signer: Signer, directory: Directory) -> Append:
+    now = wiring.clock().now()
+    topic = inbox_topic(code)
+    statement = encode_receipt(
+        Receipt(
+            event=Event.INBOX_OPENED,
+            environment=settings.environment,
+            message_id=None,
+            # No envelope is concerned; the topic's name stands in its place.
+            envelope_digest=sha256(topic.encode()),
+            sender=code,
+            issuer=settings.node,
+            occurred_at=now,
+            outcomes=(),
+            directory_version=directory.version,
+            policy_version=AcceptancePolicy().version,
+        )
+    )
+    value = encode_signed_receipt(SignedReceipt(statement, signer.sign(statement, now)))
+    return Append(topic, 0, b"inbox-opened", value)

@@ -1,0 +1,129 @@
+"""`axis topics`: bring the topics of a cluster to what is declared, and show where they are not."""
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Final
+
+from axis.admin.kafka import TopicAdmin
+from axis.core.addressing import Directory
+from axis.core.topics import (
+    Change,
+    Declaration,
+    Difference,
+    Missing,
+    SettingDiffers,
+    changes,
+    copies,
+    differences,
+    parse_declaration,
+)
+from axis.errors import ConfigurationError, OutcomeUnknown
+
+VISIBLE_SECONDS: Final = 30.0
+"""How long a confirmed change may take to show."""
+_LOOK_SECONDS: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What `apply` did.
+
+    Attributes:
+        created: names of the topics that this call created, sorted; a new inbox is to be opened with its first record.
+        altered: the settings that it changed.
+        left: the changes that it left undone because settings were not to be changed.
+    """
+
+    created: tuple[str, ...]
+    altered: tuple[SettingDiffers, ...]
+    left: tuple[Change, ...]
+
+
+def load_declaration(path: Path) -> Declaration:
+    """Read the declaration of the topics.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or its contents have faults; all are listed.
+    """
+    try:
+        return parse_declaration(tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read, {error.strerror}; name the topics file") from error
+    except ValueError as error:
+        raise ConfigurationError(f"{path}: cannot be parsed, {error}") from error
+
+
+def drift(
+    admin: TopicAdmin,
+    declaration: Declaration,
+    directory: Directory,
+    replication_factor: int | None = None,
+) -> tuple[Difference, ...]:
+    """Return everything in which the cluster is not as declared for the organisations of the directory.
+
+    Args:
+        admin: the cluster.
+        declaration: the topics.
+        directory: every organisation in it, past ones included, has an inbox.
+        replication_factor: the operator's choice of copies; by default three, or as many as there are brokers.
+
+    Raises:
+        Unavailable: the cluster does not answer.
+    """
+    brokers, actual = admin.survey()
+    declared = declaration.expanded(organisation.code for organisation in directory.organisations)
+    return differences(declared, actual, copies(brokers, actual.values(), replication_factor))
+
+
+def plan(
+    admin: TopicAdmin,
+    declaration: Declaration,
+    directory: Directory,
+    replication_factor: int | None = None,
+) -> tuple[Change, ...]:
+    """Return what `apply` would change; arguments and errors as for `drift`."""
+    return changes(drift(admin, declaration, directory, replication_factor))
+
+
+def apply(
+    admin: TopicAdmin,
+    declaration: Declaration,
+    directory: Directory,
+    replication_factor: int | None = None,
+    *,
+    settings: bool = False,
+) -> Applied:
+    """Create what is missing and, when asked, change settings; never delete, never change partitions.
+
+    Returns when the brokers show what was done: they learn it from the controller a moment after it was confirmed.
+    May be repeated at will. When it fails part of its work may be done: whoever opens new inboxes goes by which of
+    them are empty, because the next call no longer counts those topics as created.
+
+    Args:
+        admin: the cluster.
+        declaration: the topics.
+        directory: every organisation in it, past ones included, has an inbox.
+        replication_factor: the operator's choice of copies; by default three, or as many as there are brokers.
+        settings: whether settings of existing topics are brought to the declared values.
+
+    Raises:
+        ConfigurationError: the cluster will never do as asked, or the client may not ask.
+        Unavailable: the cluster does not answer, or does not show the changes in time.
+    """
+    planned = plan(admin, declaration, directory, replication_factor)
+    created = admin.create([each for each in planned if isinstance(each, Missing)])
+    differing = tuple(each for each in planned if isinstance(each, SettingDiffers))
+    if settings:
+        admin.set(differing)
+    done = {each for each in planned if settings or isinstance(each, Missing)}
+    deadline = monotonic() + VISIBLE_SECONDS
+    while late := done.intersection(plan(admin, declaration, directory, replication_factor)):
+        if monotonic() > deadline:
+            raise OutcomeUnknown(
+                f"{len(late)} changes, the first of topic {min(each.topic for each in late)}, were taken but are not"
+                f" visible after {VISIBLE_SECONDS} s; check the controllers, then repeat"
+            )
+        sleep(_LOOK_SECONDS)
+    return Applied(created, differing if settings else (), () if settings else differing)

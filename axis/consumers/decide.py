@@ -1,0 +1,317 @@
+"""Decide what becomes of examined submissions, and write the receipts.
+
+The result is a `Plan`: everything that one transaction writes, and what is to be remembered once it is committed.
+Deciding has no effect of its own; the plan is the effect.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from axis.consumers.examine import Candidate
+from axis.consumers.verify import VerifiedEnvelope, VerifiedReceipt
+from axis.core.addressing import Directory, OrganisationCode
+from axis.core.digest import Digest
+from axis.core.disposition import UNREMEMBERED, Disposition, Reason
+from axis.core.envelope import MessageId, Urgency, is_message_id
+from axis.core.partitioning import partition_of
+from axis.core.policy import AcceptancePolicy
+from axis.core.receipt import Event, Receipt, RecipientOutcome, SignatureRecord, SignedReceipt, Source
+from axis.core.routing import consigned
+from axis.core.topics import QUARANTINE, RECEIPTS, ROUTER_STATE, inbox_topic
+from axis.errors import Refused
+from axis.ports import Append, Clock, DecisionStore, Record, Signer
+from axis.schemas.avro import (
+    Decision,
+    QuarantineRecord,
+    encode_decision,
+    encode_quarantine,
+    encode_receipt,
+    encode_signed_receipt,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What became of one submission, for logs and metrics.
+
+    Attributes:
+        signer: who submitted it; None when nobody is established.
+        recipients: the inboxes it was copied to.
+        receipt: the event of the receipt that was made or forwarded; None where there was none.
+    """
+
+    record: Record
+    disposition: Disposition
+    reason: Reason | None = None
+    signer: OrganisationCode | None = None
+    message_id: MessageId | None = None
+    urgency: Urgency | None = None
+    recipients: tuple[OrganisationCode, ...] = ()
+    receipt: Event | None = None
+
+
+@dataclass(slots=True)
+class Plan:
+    """The whole effect of a batch: what one transaction writes, and what to remember once it is committed."""
+
+    appends: list[Append] = field(default_factory=list)
+    decisions: dict[str, Decision] = field(default_factory=dict)
+    judgements: list[Judgement] = field(default_factory=list)
+
+
+class Decider:
+    """The decisions of one axis node.
+
+    Args:
+        node: organisation code of the axis, issuer of its receipts.
+        environment: name of the installation.
+        policy: the acceptance policy, named in receipts.
+        decisions: what was decided before.
+        signer: the axis's signing key.
+        clock: the time that receipts carry.
+        receipt_partitions: partitions of the receipts topic.
+        quarantine_partitions: partitions of the quarantine topic.
+    """
+
+    def __init__(
+        self,
+        *,
+        node: OrganisationCode,
+        environment: str,
+        policy: AcceptancePolicy,
+        decisions: DecisionStore,
+        signer: Signer,
+        clock: Clock,
+        receipt_partitions: int,
+        quarantine_partitions: int,
+    ) -> None:
+        self._node = node
+        self._environment = environment
+        self._policy = policy
+        self._decisions = decisions
+        self._signer = signer
+        self._clock = clock
+        self._receipt_partitions = receipt_partitions
+        self._quarantine_partitions = quarantine_partitions
+
+    def decide(self, candidates: Sequence[Candidate], directory: Directory) -> Plan:
+        """Look keys up, write receipts, and return the effect of the batch."""
+        keys = [_key(each) for each in candidates]
+        batch = _Batch(
+            plan=Plan(),
+            known=dict(self._decisions.lookup(key for key in keys if key is not None)),
+            directory=directory,
+            now=self._clock.now(),
+        )
+        for each, key in zip(candidates, keys, strict=True):
+            match each.verified:
+                case None:
+                    self._quarantine(batch, each)
+                case VerifiedEnvelope() as envelope:
+                    self._consign(batch, each, envelope, key)
+                case VerifiedReceipt() as receipt:
+                    self._forward(batch, each, receipt, key)
+        return batch.plan
+
+    def _consign(self, batch: "_Batch", each: Candidate, verified: VerifiedEnvelope, key: str | None) -> None:
+        """Accept, refuse, or repeat the answer of an envelope."""
+        fault = each.fault
+        if key is not None and (prior := batch.known.get(key)) is not None:
+            if prior.digest == verified.digest:
+                self._repeat(batch, each, verified, prior)
+                return
+            fault = Refused(
+                Reason.MESSAGE_ID_CONFLICT,
+                f"the message id was used for {prior.digest.hex()}, now for {verified.digest.hex()}; take a new one",
+            )
+        outcomes = () if fault else each.outcomes
+        message_id = _message_id(each)
+        event = Event.SUBMISSION_REJECTION if fault else Event.SUBMISSION_ACCEPTANCE
+        receipt = self._attest(
+            batch,
+            each.record,
+            event,
+            message_id,
+            verified.digest,
+            verified.signer,
+            verified.signature,
+            outcomes,
+            fault,
+        )
+        value = each.record.value
+        assert value is not None  # noqa: S101 - nothing is established without a value
+        name = (message_id or verified.digest.hex()).encode()
+        recipients = consigned(outcomes)
+        batch.plan.appends += [Append(inbox_topic(code), 0, name, value) for code in recipients]
+        self._publish(batch, verified.signer, name, receipt)
+        if key is not None and (fault is None or fault.reason not in UNREMEMBERED):
+            _remember(batch, key, each.record.partition, Decision(verified.digest, receipt))
+        batch.plan.judgements.append(
+            Judgement(
+                each.record,
+                Disposition.REFUSED if fault else Disposition.ACCEPTED,
+                Reason(fault.reason) if fault else None,
+                verified.signer,
+                message_id,
+                verified.header.urgency if verified.header else None,
+                recipients,
+                event,
+            )
+        )
+
+    def _forward(self, batch: "_Batch", each: Candidate, verified: VerifiedReceipt, key: str | None) -> None:
+        """Pass a recipient's receipt on to the sender of the document, once."""
+        receipt, fault = verified.receipt, each.fault
+        if key is not None and fault is None and (prior := batch.known.get(key)) is not None:
+            if prior.digest == verified.digest:
+                batch.plan.judgements.append(
+                    Judgement(each.record, Disposition.DUPLICATE, None, verified.issuer, receipt.message_id)
+                )
+                return
+            fault = Refused(
+                Reason.MESSAGE_ID_CONFLICT, f"another receipt of this event is recorded: {prior.digest.hex()}"
+            )
+        name = (_message_id(each) or verified.digest.hex()).encode()
+        if fault is None and key is not None:
+            value = each.record.value
+            assert value is not None  # noqa: S101 - nothing is established without a value
+            self._publish(batch, receipt.sender, name, value)
+            _remember(batch, key, each.record.partition, Decision(verified.digest, None))
+        else:
+            answer = self._attest(
+                batch,
+                each.record,
+                Event.SUBMISSION_REJECTION,
+                _message_id(each),
+                verified.digest,
+                verified.issuer,
+                verified.signature,
+                (),
+                fault,
+            )
+            self._publish(batch, verified.issuer, name, answer)
+        batch.plan.judgements.append(
+            Judgement(
+                each.record,
+                Disposition.REFUSED if fault else Disposition.ACCEPTED,
+                Reason(fault.reason) if fault else None,
+                verified.issuer,
+                receipt.message_id,
+                receipt=Event.SUBMISSION_REJECTION if fault else receipt.event,
+            )
+        )
+
+    def _repeat(self, batch: "_Batch", each: Candidate, verified: VerifiedEnvelope, prior: Decision) -> None:
+        """Give the stored receipt again, byte for byte; nothing else happens a second time."""
+        message_id = _message_id(each)
+        if prior.receipt is not None and message_id is not None:
+            batch.plan.appends.append(
+                Append(inbox_topic(verified.signer), 0, message_id.encode(), prior.receipt)
+            )
+        batch.plan.judgements.append(
+            Judgement(each.record, Disposition.DUPLICATE, None, verified.signer, message_id)
+        )
+
+    def _quarantine(self, batch: "_Batch", each: Candidate) -> None:
+        record, fault = each.record, each.fault
+        assert fault is not None  # noqa: S101 - nobody established means a fault
+        value = encode_quarantine(
+            QuarantineRecord(
+                reason=Reason(fault.reason),
+                detail=fault.detail,
+                source=_source(record),
+                appended_at=record.appended_at,
+                quarantined_at=batch.now,
+                key=record.key,
+                value=record.value,
+                policy_version=self._policy.version,
+            )
+        )
+        place = f"{record.topic}/{record.partition}"
+        partition = partition_of(place, self._quarantine_partitions)
+        batch.plan.appends.append(Append(QUARANTINE, partition, f"{place}/{record.offset}".encode(), value))
+        batch.plan.judgements.append(Judgement(record, Disposition.QUARANTINED, Reason(fault.reason)))
+
+    def _attest(
+        self,
+        batch: "_Batch",
+        record: Record,
+        event: Event,
+        message_id: MessageId | None,
+        digest: Digest,
+        sender: OrganisationCode,
+        signature: SignatureRecord,
+        outcomes: tuple[RecipientOutcome, ...],
+        fault: Refused | None,
+    ) -> bytes:
+        """Return the axis's signed receipt, encoded."""
+        statement = encode_receipt(
+            Receipt(
+                event=event,
+                environment=self._environment,
+                message_id=message_id,
+                envelope_digest=digest,
+                sender=sender,
+                issuer=self._node,
+                occurred_at=batch.now,
+                outcomes=outcomes,
+                directory_version=batch.directory.version,
+                policy_version=self._policy.version,
+                reason=fault.reason if fault else None,
+                detail=fault.detail if fault else None,
+                signature=signature,
+                source=_source(record),
+            )
+        )
+        return encode_signed_receipt(SignedReceipt(statement, self._signer.sign(statement, batch.now)))
+
+    def _publish(self, batch: "_Batch", owner: OrganisationCode, name: bytes, receipt: bytes) -> None:
+        """Write a receipt to the legal record and to the inbox of the organisation that it concerns."""
+        batch.plan.appends += [
+            Append(RECEIPTS, partition_of(name.decode(), self._receipt_partitions), name, receipt),
+            Append(inbox_topic(owner), 0, name, receipt),
+        ]
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What the decisions of one batch share; `known` grows while it is decided, so a batch sees its own duplicates."""
+
+    plan: Plan
+    known: dict[str, Decision]
+    directory: Directory
+    now: datetime
+
+
+def _remember(batch: _Batch, key: str, partition: int, decision: Decision) -> None:
+    batch.known[key] = batch.plan.decisions[key] = decision
+    batch.plan.appends.append(Append(ROUTER_STATE, partition, key.encode(), encode_decision(decision)))
+
+
+def _message_id(each: Candidate) -> MessageId | None:
+    """Return the message id if the signed bytes have a usable one."""
+    match each.verified:
+        case VerifiedEnvelope(header=header) if header is not None:
+            message_id: MessageId | None = header.message_id
+        case VerifiedReceipt(receipt=receipt):
+            message_id = receipt.message_id
+        case _:
+            return None
+    return message_id if message_id is not None and is_message_id(message_id) else None
+
+
+def _key(each: Candidate) -> str | None:
+    """Return the idempotency key: the *established* signer and its message id, never a claimed sender."""
+    message_id = _message_id(each)
+    match each.verified:
+        case VerifiedEnvelope(signer=signer) if message_id is not None:
+            return f"{signer}/{message_id}"
+        case VerifiedReceipt(issuer=issuer, receipt=receipt) if message_id is not None:
+            return f"{issuer}/{receipt.event}/{message_id}"
+        case _:
+            return None
+
+
+def _source(record: Record) -> Source:
+    return Source(record.topic, record.partition, record.offset)

@@ -1,0 +1,271 @@
+"""The only user of `AIOKafkaConsumer`.
+
+Positions are always set by `seek`: a partition that aiokafka resets by itself asks a leader that has moved for minutes.
+Every consumer reads committed records only and commits nothing by itself.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from aiokafka.structs import ConsumerRecord, TopicPartition
+
+from axis.connection import Connection
+from axis.errors import Unavailable
+from axis.ports import PartitionId, Record
+
+_T = TypeVar("_T")
+_FETCH_WAIT_MS: Final = 250
+_POLL_MS: Final = 500
+_MAX_POLL_RECORDS: Final = 500
+
+Revoke = Callable[[Collection[PartitionId]], Awaitable[None]]
+
+
+class GroupReader:
+    """The group member of a router: partitions come and go, positions are the router's to set.
+
+    Args:
+        connection: how to reach Kafka.
+        topics: what to read; partition *i* of all of them always goes to the same member (range assignment).
+        group: the consumer group.
+        on_revoke: called with partitions that are about to go; the rebalance waits for it. It must not raise.
+    """
+
+    def __init__(self, connection: Connection, topics: Sequence[str], group: str, on_revoke: Revoke) -> None:
+        self._topics = topics
+        self._deadline = connection.request_timeout_seconds * 3
+        self._on_revoke = on_revoke
+        self.changed = asyncio.Event()
+        self._consumer = _consumer(
+            connection,
+            group_id=group,
+            partition_assignment_strategy=(RangePartitionAssignor,),
+            session_timeout_ms=10_000,
+            heartbeat_interval_ms=2_000,
+            max_poll_interval_ms=300_000,
+            rebalance_timeout_ms=60_000,
+        )
+
+    async def start(self) -> None:
+        """Join the group.
+
+        Raises:
+            Unavailable: no broker answers.
+        """
+        self._consumer.subscribe(self._topics, listener=_Listener(self))
+        await _within(self._consumer.start(), self._deadline, "joining the router group")
+
+    async def stop(self) -> None:
+        """Leave the group."""
+        await self._consumer.stop()
+
+    def assignment(self) -> frozenset[PartitionId]:
+        """Return the partitions assigned now."""
+        return frozenset(PartitionId(tp.topic, tp.partition) for tp in self._consumer.assignment())
+
+    def owns(self, places: Collection[PartitionId]) -> bool:
+        """Tell whether these partitions are assigned to this member now."""
+        return self.assignment().issuperset(places)
+
+    async def rewind(self, places: Collection[PartitionId]) -> Mapping[PartitionId, int]:
+        """Set each partition to its committed position, or its beginning, let it flow, and return the positions.
+
+        To be called after the task's transaction was opened: only then is the committed position final.
+        """
+        positions: dict[PartitionId, int] = {}
+        for place in places:
+            tp = TopicPartition(place.topic, place.partition)
+            position = await _within(self._consumer.committed(tp), self._deadline, "reading a position")
+            if position is None:
+                beginnings = self._consumer.beginning_offsets([tp])
+                position = (await _within(beginnings, self._deadline, "reading a beginning"))[tp]
+            self._consumer.seek(tp, position)
+            positions[place] = position
+        self._consumer.resume(*(TopicPartition(place.topic, place.partition) for place in places))
+        return positions
+
+    def pause(self, places: Collection[PartitionId]) -> None:
+        """Stop the flow of partitions that are still assigned."""
+        held = self._consumer.assignment()
+        self._consumer.pause(
+            *(tp for place in places if (tp := TopicPartition(place.topic, place.partition)) in held)
+        )
+
+    async def take(
+        self, places: Collection[PartitionId], limit: int, wait_seconds: float
+    ) -> Sequence[Record]:
+        """Return up to `limit` records of these partitions, in the partitions' order; none after the wait.
+
+        Raises:
+            Unavailable: a partition cannot be read now; it must be rewound.
+        """
+        try:
+            batches = await self._consumer.getmany(
+                *(TopicPartition(place.topic, place.partition) for place in places),
+                timeout_ms=int(wait_seconds * 1000),
+                max_records=limit,
+            )
+        except KafkaError as error:
+            raise Unavailable(f"cannot read submissions: {type(error).__name__}: {error}") from error
+        return [_record(record) for batch in batches.values() for record in batch]
+
+    def lag(self, place: PartitionId) -> int:
+        """Return how many records wait behind the reader's position, as far as the last fetch told."""
+        tp = TopicPartition(place.topic, place.partition)
+        end = self._consumer.last_stable_offset(tp)
+        if tp not in self._consumer.assignment() or end is None:
+            return 0
+        state = self._consumer._subscription.subscription.assignment.state_value(tp)  # noqa: SLF001 - position() waits
+        return max(0, end - state.position) if state.has_valid_position else 0
+
+    async def _assigned(self, places: Collection[PartitionId]) -> None:
+        self.pause(places)
+        self.changed.set()
+
+    async def _revoked(self, places: Collection[PartitionId]) -> None:
+        await self._on_revoke(places)
+        self.changed.set()
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has no types
+    def __init__(self, reader: GroupReader) -> None:
+        self._reader = reader
+
+    async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
+        await self._reader._assigned([PartitionId(tp.topic, tp.partition) for tp in assigned])  # noqa: SLF001
+
+    async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
+        await self._reader._revoked([PartitionId(tp.topic, tp.partition) for tp in revoked])  # noqa: SLF001
+
+
+class PartitionReader:
+    """Implements `axis.ports.BusReader`: reads given partitions without a group, so it disturbs nobody."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._deadline = connection.request_timeout_seconds * 3
+        self._consumer = _consumer(connection)
+
+    async def __aenter__(self) -> "PartitionReader":
+        """Connect.
+
+        Raises:
+            Unavailable: no broker answers.
+        """
+        try:
+            await _within(self._consumer.start(), self._deadline, "connecting")
+        except Unavailable:
+            await self._consumer.stop()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._consumer.stop()
+
+    async def partitions(self, topic: str) -> Sequence[PartitionId]:
+        """Return the partitions of a topic.
+
+        Raises:
+            Unavailable: the topic does not exist, or may not be seen.
+        """
+        await _within(self._consumer._client._wait_on_metadata(topic), self._deadline, topic)  # noqa: SLF001
+        return [
+            PartitionId(topic, number) for number in sorted(self._consumer.partitions_for_topic(topic) or ())
+        ]
+
+    async def beginning(self, place: PartitionId) -> int:
+        """Return the first offset that is still kept."""
+        tp = TopicPartition(place.topic, place.partition)
+        return int((await _within(self._consumer.beginning_offsets([tp]), self._deadline, place.topic))[tp])
+
+    async def end(self, place: PartitionId) -> int:
+        """Return the offset after the last committed record."""
+        tp = TopicPartition(place.topic, place.partition)
+        return int((await _within(self._consumer.end_offsets([tp]), self._deadline, place.topic))[tp])
+
+    async def offset_at(self, place: PartitionId, at: datetime) -> int:
+        """Return the offset of the first record appended at or after a moment; the end where there is none."""
+        tp = TopicPartition(place.topic, place.partition)
+        call = self._consumer.offsets_for_times({tp: int(at.timestamp() * 1000)})
+        found = (await _within(call, self._deadline, place.topic))[tp]
+        return int(found.offset) if found is not None else await self.end(place)
+
+    async def read(self, starts: Mapping[PartitionId, int]) -> AsyncIterator[Sequence[Record]]:
+        """Yield batches from the given offsets on, for ever; an empty batch when nothing came for a while.
+
+        An offset that retention has removed is moved to the first one kept.
+        """
+        tps = {TopicPartition(place.topic, place.partition): start for place, start in starts.items()}
+        self._consumer.assign(list(tps))
+        for tp, start in tps.items():
+            self._consumer.seek(tp, start)
+        while True:
+            try:
+                batches = await self._consumer.getmany(timeout_ms=_POLL_MS, max_records=_MAX_POLL_RECORDS)
+            except OffsetOutOfRangeError as error:
+                for tp in error.args[0]:
+                    place = PartitionId(tp.topic, tp.partition)
+                    self._consumer.seek(tp, await self.beginning(place))
+                continue
+            except KafkaError as error:
+                raise Unavailable(f"cannot read: {type(error).__name__}: {error}") from error
+            yield [_record(record) for batch in batches.values() for record in batch]
+
+    async def read_to_end(self, starts: Mapping[PartitionId, int]) -> AsyncIterator[Sequence[Record]]:
+        """Yield what is committed now, from the given offsets on, then stop."""
+        ends = {place: await self.end(place) for place in starts}
+        waiting = {place for place, start in starts.items() if start < ends[place]}
+        if not waiting:
+            return
+        async for records in self.read({place: starts[place] for place in waiting}):
+            kept = [record for record in records if record.offset < ends[record.place]]
+            if kept:
+                yield kept
+            # Control records at the end are never handed out, so the position is asked, not the last record.
+            for place in list(waiting):
+                position = await self._consumer.position(TopicPartition(place.topic, place.partition))
+                if position >= ends[place]:
+                    waiting.discard(place)
+            if not waiting:
+                return
+
+
+def _consumer(connection: Connection, **options: Any) -> AIOKafkaConsumer:
+    return AIOKafkaConsumer(
+        bootstrap_servers=connection.bootstrap_servers,
+        client_id=connection.client_id,
+        security_protocol="SSL",
+        ssl_context=connection.tls,
+        enable_auto_commit=False,
+        isolation_level="read_committed",
+        auto_offset_reset="none" if "group_id" not in options else "earliest",
+        request_timeout_ms=int(connection.request_timeout_seconds * 1000),
+        metadata_max_age_ms=10_000,
+        fetch_max_wait_ms=_FETCH_WAIT_MS,
+        **options,
+    )
+
+
+def _record(record: ConsumerRecord) -> Record:
+    return Record(
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        appended_at=datetime.fromtimestamp(record.timestamp / 1000, UTC),
+        key=record.key,
+        value=record.value,
+        headers=tuple(record.headers),
+    )
+
+
+async def _within(call: Awaitable[_T], seconds: float, doing: str) -> _T:
+    try:
+        return await asyncio.wait_for(call, seconds)
+    except TimeoutError as error:
+        raise Unavailable(f"{doing} took longer than {seconds:g} s") from error
+    except (KafkaError, OSError) as error:
+        raise Unavailable(f"{doing} failed: {type(error).__name__}: {error}") from error

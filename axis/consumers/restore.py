@@ -1,0 +1,53 @@
+"""Rebuild the decision store from its changelog: the tail after a restart, everything after a lost disk."""
+
+import asyncio
+
+from axis.consumers.kafka import PartitionReader
+from axis.core.topics import ROUTER_STATE
+from axis.errors import IntegrityError
+from axis.ports import DecisionStore, PartitionId, Record
+from axis.schemas.avro import Decision, decode
+
+
+class DecisionChangelog:
+    """Reads one changelog partition after the other into a decision store.
+
+    Args:
+        reader: a reader of its own; partitions are restored one at a time.
+        decisions: the store to bring up to date.
+    """
+
+    def __init__(self, reader: PartitionReader, decisions: DecisionStore) -> None:
+        self._reader = reader
+        self._decisions = decisions
+        self._one_at_a_time = asyncio.Lock()
+
+    async def restore(self, partition: int) -> int:
+        """Bring the store up to the end of a changelog partition; return how many entries were read.
+
+        To be called after earlier incarnations were fenced: only then does the end stand still.
+
+        Raises:
+            IntegrityError: the changelog holds something else than decisions.
+            Unavailable: it cannot be read now.
+        """
+        async with self._one_at_a_time:
+            place = PartitionId(ROUTER_STATE, partition)
+            start = self._decisions.position(partition)
+            if start > await self._reader.end(place):
+                # The file knows a longer history than the broker: it belongs to another one.
+                self._decisions.forget(partition)
+                start = 0
+            count = 0
+            async for records in self._reader.read_to_end({place: start}):
+                entries = [_entry(record) for record in records]
+                self._decisions.apply(partition, entries, records[-1].offset + 1)
+                count += len(entries)
+            return count
+
+
+def _entry(record: Record) -> tuple[str, Decision]:
+    decision = decode(record.value or b"")
+    if not isinstance(decision, Decision) or record.key is None:
+        raise IntegrityError(f"{record.topic}/{record.partition}/{record.offset} is no decision")
+    return record.key.decode(), decision

@@ -1,0 +1,32 @@
+"""The limits and time windows by which a submission is judged; one frozen value per policy version.
+
+A receipt names the policy version that it was judged by, so that an auditor can judge it again years later.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptancePolicy:
+    """What the axis accepts.
+
+    Attributes:
+        version: the name that receipts carry.
+        max_header_bytes: size of the Avro header.
+        max_recipients: entries in the recipient list, and organisations after groups are resolved.
+        max_parts: parts of one envelope.
+        max_inline_bytes: size of a part inside the record; larger parts go by claim check.
+        max_name_bytes: UTF-8 length of a part's name.
+        max_signing_age: how long a signed envelope may wait in a node's outbox. A commune may be cut off for weeks.
+        max_clock_skew: how far a sender's clock may be ahead of the broker's.
+    """
+
+    version: str = "2026-11"
+    max_header_bytes: int = 128 * 1024
+    max_recipients: int = 1000
+    max_parts: int = 100
+    max_inline_bytes: int = 64 * 1024
+    max_name_bytes: int = 255
+    max_signing_age: timedelta = timedelta(days=30)
+    max_clock_skew: timedelta = timedelta(minutes=5)

@@ -1,0 +1,260 @@
+"""The only user of `AIOKafkaProducer`.
+
+What aiokafka 0.14 does not do for us, and is done here:
+
+- A commit succeeds although a send in it failed, so every delivery is awaited before `append` returns.
+- With idempotence there is no delivery deadline, so every call has one.
+- After any failure sequence numbers may have a gap, so an object that failed is never used again.
+- `EndTxn` is repeated silently after a lost answer, and a repetition that arrives late could end the *next*
+  transaction (KAFKA-17754). So a transaction object that saw any coordinator request fail is not reused.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Collection, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import (
+    KafkaError,
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+    TopicAuthorizationFailedError,
+)
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
+
+from axis.connection import Connection
+from axis.errors import OutcomeUnknown, Refused, Unavailable
+from axis.ports import Append, PartitionId
+
+_T = TypeVar("_T")
+_BATCH_BYTES: Final = 512 * 1024
+_REQUEST_BYTES: Final = 2 * 1024 * 1024
+_LOOK_AGAIN_SECONDS: Final = 5.0
+TRANSACTION_TIMEOUT_MS: Final = 30_000
+"""How long readers may be held up by a router that died inside a transaction."""
+
+
+class _CoordinatorDoubt(logging.Handler):
+    """Counts the warnings with which aiokafka says that it repeats a coordinator request."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.count = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        del record
+        self.count += 1
+
+
+_doubt = _CoordinatorDoubt()
+logging.getLogger("aiokafka.producer.sender").addHandler(_doubt)
+
+
+class KafkaTransaction:
+    """Implements `axis.ports.Transaction`: one incarnation of one router task.
+
+    Args:
+        connection: how to reach Kafka.
+        transactional_id: the task's identity; a later incarnation fences this one.
+        group: consumer group whose positions are part of the transaction.
+        topics: topics that will be written to; their metadata is fetched by `open`, all at once.
+    """
+
+    def __init__(
+        self, connection: Connection, transactional_id: str, group: str, topics: Sequence[str] = ()
+    ) -> None:
+        self._group = group
+        self._topics = topics
+        self._deadline = connection.request_timeout_seconds * 3
+        self._doubt = _doubt.count
+        self._look_again_at = 0.0
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=connection.bootstrap_servers,
+            client_id=connection.client_id,
+            security_protocol="SSL",
+            ssl_context=connection.tls,
+            transactional_id=transactional_id,
+            transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
+            request_timeout_ms=int(connection.request_timeout_seconds * 1000),
+            max_batch_size=_BATCH_BYTES,
+            max_request_size=_REQUEST_BYTES,
+            metadata_max_age_ms=10_000,
+            linger_ms=0,
+        )
+
+    async def open(self) -> None:
+        """Fence earlier incarnations and fetch the metadata of every topic to be written."""
+        await self._within(self._producer.start(), "starting the transactional producer")
+        if self._topics:
+            await self._within(_settled(self._producer.client.set_topics(self._topics)), "fetching metadata")
+        self._doubt = _doubt.count
+
+    async def missing_topics(self, topics: Collection[str]) -> Collection[str]:
+        """Return those of these topics that do not exist.
+
+        A topic that was missing is looked for again, at most every few seconds: it may have been created since.
+        """
+        client = self._producer.client
+        absent: set[str] = set(topics) - client.cluster.topics()
+        now = asyncio.get_running_loop().time()
+        if absent and now >= self._look_again_at:
+            self._look_again_at = now + _LOOK_AGAIN_SECONDS
+            for topic in absent:
+                client.add_topic(topic)
+            await self._within(_settled(client.force_metadata_update()), "fetching metadata")
+            absent -= client.cluster.topics()
+        return set(absent)
+
+    async def begin(self) -> None:
+        """Start a transaction.
+
+        Raises:
+            Unavailable: this incarnation saw a coordinator request fail and must be replaced.
+        """
+        if self._doubt != _doubt.count:
+            raise Unavailable(
+                "a coordinator request was repeated; the transactional producer must be replaced"
+            )
+        await self._within(self._producer.begin_transaction(), "beginning a transaction")
+
+    async def append(self, appends: Sequence[Append]) -> Mapping[PartitionId, int]:
+        """Write records and wait until the broker holds every one."""
+        grouped: dict[PartitionId, list[Append]] = {}
+        for append in appends:
+            grouped.setdefault(PartitionId(append.topic, append.partition), []).append(append)
+        return dict(
+            await self._within(
+                asyncio.gather(*(self._write(place, records) for place, records in grouped.items())),
+                "appending a batch",
+            )
+        )
+
+    async def advance(self, positions: Mapping[PartitionId, int]) -> None:
+        """Add the input positions to the transaction."""
+        offsets = {
+            TopicPartition(place.topic, place.partition): OffsetAndMetadata(position, "")
+            for place, position in positions.items()
+        }
+        await self._within(
+            self._producer.send_offsets_to_transaction(offsets, self._group), "sending input positions"
+        )
+
+    async def commit(self) -> None:
+        """Make everything visible."""
+        await self._within(self._producer.commit_transaction(), "committing", OutcomeUnknown)
+
+    async def abort(self) -> None:
+        """Undo everything since `begin`."""
+        await self._within(self._producer.abort_transaction(), "aborting")
+
+    async def close(self) -> None:
+        """Let go of connections; a transaction left open is aborted by the next incarnation."""
+        try:
+            await asyncio.wait_for(self._producer.stop(), self._deadline)
+        except (KafkaError, OSError, TimeoutError, AssertionError):
+            # The object is given up either way, and what it left open is settled by fencing.
+            logging.getLogger(__name__).debug("closing a failed producer", exc_info=True)
+
+    async def _write(self, place: PartitionId, records: list[Append]) -> tuple[PartitionId, int]:
+        """Write records of one partition, in order, in as few batches as their size allows."""
+        end = -1
+        waiting = iter(records)
+        record = next(waiting, None)
+        deliveries = []
+        while record is not None:
+            batch = self._producer.create_batch()
+            while record is not None and (
+                batch.append(key=record.key, value=record.value, timestamp=None) is not None
+            ):
+                record = next(waiting, None)
+            batch.close()
+            count = batch.record_count()
+            if not count:
+                raise Refused("oversized", f"a record for {place.topic} is larger than a batch may be")
+            deliveries.append(
+                (await self._producer.send_batch(batch, place.topic, partition=place.partition), count)
+            )
+        for delivery, count in deliveries:
+            end = (await delivery).offset + count
+        return place, end
+
+    async def _within(self, call: Awaitable[_T], doing: str, failure: type[Unavailable] = Unavailable) -> _T:
+        try:
+            return await asyncio.wait_for(call, self._deadline)
+        except TimeoutError as error:
+            raise failure(f"{doing} took longer than {self._deadline:g} s") from error
+        except (KafkaError, OSError, AssertionError) as error:
+            raise failure(f"{doing} failed: {type(error).__name__}: {error}") from error
+
+
+class KafkaWriter:
+    """Implements `axis.ports.BusWriter`: the plain writer of a node.
+
+    Not idempotent on purpose: aiokafka's idempotent producer has no delivery deadline and gaps after failures. A copy
+    that a repeated request leaves is recognised by its (sender, message id), which the axis must do anyway.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._deadline = connection.request_timeout_seconds * 3
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=connection.bootstrap_servers,
+            client_id=connection.client_id,
+            security_protocol="SSL",
+            ssl_context=connection.tls,
+            acks="all",
+            request_timeout_ms=int(connection.request_timeout_seconds * 1000),
+            max_request_size=_REQUEST_BYTES,
+            max_batch_size=_BATCH_BYTES,
+            metadata_max_age_ms=10_000,
+            linger_ms=0,
+        )
+
+    async def __aenter__(self) -> "KafkaWriter":
+        """Connect.
+
+        Raises:
+            Unavailable: no broker answers.
+        """
+        try:
+            await asyncio.wait_for(self._producer.start(), self._deadline)
+        except (KafkaError, OSError, TimeoutError) as error:
+            await self._producer.stop()
+            raise Unavailable(f"no broker answers: {type(error).__name__}: {error}") from error
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._producer.stop()
+
+    async def partitions(self, topic: str) -> int:
+        """Return how many partitions a topic has.
+
+        Raises:
+            Unavailable: the topic does not exist or no broker answers.
+        """
+        try:
+            found = await asyncio.wait_for(self._producer.partitions_for(topic), self._deadline)
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise Unavailable(f"topic {topic}: {type(error).__name__}; run `axis topics apply`") from error
+        return len(found)
+
+    async def append(self, append: Append) -> int:
+        """Write one record and return its offset once all in-sync replicas hold it."""
+        try:
+            metadata = await asyncio.wait_for(
+                self._producer.send_and_wait(
+                    append.topic, append.value, key=append.key, partition=append.partition
+                ),
+                self._deadline,
+            )
+        except (MessageSizeTooLargeError, TopicAuthorizationFailedError) as error:
+            raise Refused("broker-refused", f"{append.topic}: {type(error).__name__}: {error}") from error
+        except (TimeoutError, KafkaTimeoutError) as error:
+            raise OutcomeUnknown(f"{append.topic}: no answer within {self._deadline:g} s") from error
+        except (KafkaError, OSError) as error:
+            raise OutcomeUnknown(f"{append.topic}: {type(error).__name__}: {error}") from error
+        return int(metadata.offset)
+
+
+async def _settled(waiting: "asyncio.Future[Any]") -> None:
+    await waiting

@@ -1,0 +1,296 @@
+"""Publish a document: check, store large parts, sign, keep, append, wait for the acknowledgement.
+
+The order is the guarantee. Large parts are durable before the envelope that names them is signed; the envelope is in
+the node's journal before the first attempt to append it; every further attempt appends the same bytes. So an unknown
+outcome costs a repetition, never a second document: the axis knows (sender, message id) and answers again.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from axis.core.addressing import Directory, OrganisationCode
+from axis.core.admission import check_fields, check_recipient_count
+from axis.core.consignment import State, Step, advance
+from axis.core.digest import sha256
+from axis.core.disposition import Reason
+from axis.core.envelope import Envelope, Header, Lane, MessageId, Operation, Part, Urgency
+from axis.core.part_names import fault_in_name
+from axis.core.partitioning import partition_of
+from axis.core.policy import AcceptancePolicy
+from axis.core.retry import RetrySchedule
+from axis.core.topics import SUBMISSIONS_EXPRESS, SUBMISSIONS_STANDARD
+from axis.errors import OutcomeUnknown, Refused, Unavailable
+from axis.ports import Append, BusWriter, Clock, PartStore, Signer
+from axis.producers.identity import new_message_id
+from axis.schemas import avro, manifest
+from axis.storage.journal import Journal, StoredSubmission
+
+MAX_RECORD_BYTES: Final = 1024 * 1024 - 4096
+_TOPICS: Final = {Lane.EXPRESS: SUBMISSIONS_EXPRESS, Lane.STANDARD: SUBMISSIONS_STANDARD}
+
+
+class DraftRefused(Refused):
+    """A draft breaks rules; `faults` lists all of them, each as (reason, detail)."""
+
+    def __init__(self, faults: Sequence[Refused]) -> None:
+        super().__init__(faults[0].reason, "; ".join(fault.detail for fault in faults))
+        self.faults = tuple(faults)
+
+
+@dataclass(frozen=True, slots=True)
+class DraftPart:
+    """A file to be sent: its content is given as bytes or as a path."""
+
+    name: str
+    media_type: str
+    content: bytes | Path
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A document before it is signed; the fields are those of `axis.core.envelope.Header`.
+
+    Attributes:
+        document_id: the document's own identity; the message id when None.
+    """
+
+    subject: str
+    recipients: tuple[str, ...]
+    parts: tuple[DraftPart, ...]
+    document_type: str = "cong-van"
+    number: str = ""
+    notation: str = ""
+    urgency: Urgency = Urgency.NORMAL
+    operation: Operation = Operation.NEW
+    document_id: str | None = None
+    due_at: datetime | None = None
+    expires_at: datetime | None = None
+    references: tuple[MessageId, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """A submission that the broker holds: it will be answered with a receipt.
+
+    Attributes:
+        attempts: how often it was appended; more than 1 when an outcome was unknown.
+    """
+
+    submission: StoredSubmission
+    partition: int
+    offset: int
+    attempts: int
+
+
+class Publisher:
+    """Publishes for one organisation.
+
+    Args:
+        sender: its code.
+        environment: name of the installation.
+        signer: its signing key.
+        blobs: where parts above the inline limit go.
+        journal: its journal.
+        writer: the way to Kafka.
+        clock: the time.
+        lane_partitions: partitions of each submission lane.
+        policy: the limits that the axis will judge by.
+        retry: pauses between attempts whose outcome is unknown.
+        deadline_seconds: how long to go on with attempts.
+    """
+
+    def __init__(
+        self,
+        *,
+        sender: OrganisationCode,
+        environment: str,
+        signer: Signer,
+        blobs: PartStore,
+        journal: Journal,
+        writer: BusWriter,
+        clock: Clock,
+        lane_partitions: int,
+        policy: AcceptancePolicy | None = None,
+        retry: RetrySchedule | None = None,
+        deadline_seconds: float = 60.0,
+    ) -> None:
+        self._sender = sender
+        self._environment = environment
+        self._signer = signer
+        self._blobs = blobs
+        self._journal = journal
+        self._writer = writer
+        self._clock = clock
+        self._partition = partition_of(sender, lane_partitions)
+        self._policy = policy or AcceptancePolicy()
+        self._retry = retry or RetrySchedule()
+        self._deadline_seconds = deadline_seconds
+
+    async def publish(self, draft: Draft, directory: Directory | None = None) -> Acknowledged:
+        """Sign a document and append it.
+
+        Args:
+            draft: the document.
+            directory: when given, recipients are looked up before anything leaves the node.
+
+        Raises:
+            DraftRefused: with every fault of the draft; nothing was stored or sent.
+            OutcomeUnknown: no acknowledgement within the deadline; `resume` goes on with the same bytes.
+            Unavailable: the blob store or the journal cannot take it; nothing was sent.
+        """
+        return await self.append(await self.prepare(draft, directory))
+
+    async def prepare(self, draft: Draft, directory: Directory | None = None) -> StoredSubmission:
+        """Check, store, sign and keep a document, without sending it yet; raises as `publish` does."""
+        now = self._clock.now()
+        header = self._header(draft, now)
+        self._check(draft, header, directory, now)
+        parts = [await self._part(part) for part in draft.parts]
+        submission = self.seal(header, tuple(parts), now)
+        self._journal.store_submission(submission)
+        return submission
+
+    def seal(self, header: Header, parts: tuple[Part, ...], now: datetime) -> StoredSubmission:
+        """Sign header and parts into an envelope.
+
+        Raises:
+            Refused: `oversized`, the record would exceed what a submission lane takes.
+        """
+        encoded = avro.encode_header(header)
+        unsigned = Envelope(b"", b"", encoded, parts)
+        listed = manifest.render(manifest.expected_entries(sha256(encoded), unsigned))
+        envelope = replace(unsigned, manifest=listed, signature=self._signer.sign(listed, now))
+        value = avro.encode_envelope(envelope)
+        if len(value) > MAX_RECORD_BYTES:
+            raise Refused(
+                Reason.OVERSIZED,
+                f"the envelope has {len(value)} bytes, expected at most {MAX_RECORD_BYTES}; send fewer small parts",
+            )
+        return StoredSubmission(
+            header.message_id, envelope.digest, _TOPICS[header.urgency.lane], value, State.STORED, now
+        )
+
+    async def append(self, submission: StoredSubmission) -> Acknowledged:
+        """Append a kept submission, repeating the same bytes while the outcome is unknown.
+
+        Raises:
+            OutcomeUnknown: no acknowledgement within the deadline.
+            Refused: the broker will never take it.
+        """
+        record = Append(submission.topic, self._partition, self._sender.encode(), submission.value)
+        offset, attempts = await _until_acknowledged(
+            lambda: self._writer.append(record), self._retry, self._deadline_seconds, submission.message_id
+        )
+        state = advance(submission.state, Step.APPENDED)
+        self._journal.set_state(submission.message_id, state)
+        return Acknowledged(replace(submission, state=state), self._partition, offset, attempts)
+
+    async def resume(self) -> list[Acknowledged]:
+        """Append again everything that was kept but never acknowledged, oldest first; raises as `append` does."""
+        return [await self.append(submission) for submission in self._journal.submissions([State.STORED])]
+
+    def _header(self, draft: Draft, now: datetime) -> Header:
+        message_id = new_message_id(now)
+        return Header(
+            environment=self._environment,
+            message_id=message_id,
+            operation=draft.operation,
+            document_id=draft.document_id or message_id,
+            number=draft.number,
+            notation=draft.notation,
+            document_type=draft.document_type,
+            subject=draft.subject,
+            sender=self._sender,
+            recipients=draft.recipients,
+            urgency=draft.urgency,
+            created_at=now,
+            due_at=draft.due_at,
+            expires_at=draft.expires_at,
+            references=draft.references,
+        )
+
+    def _check(self, draft: Draft, header: Header, directory: Directory | None, now: datetime) -> None:
+        """Collect every fault that the axis would refuse for, so that a person corrects them in one go."""
+        faults: list[Refused] = []
+
+        def note(check: Callable[[], object]) -> None:
+            try:
+                check()
+            except Refused as refusal:
+                faults.append(refusal)
+
+        note(lambda: check_fields(header))
+        note(lambda: check_recipient_count(header, self._policy))
+        if directory is not None:
+            for recipient in header.recipients:
+                note(lambda recipient=recipient: directory.resolve(recipient, self._sender, now))  # type: ignore[misc] # bound
+        if header.expires_at is not None and header.expires_at <= now:
+            faults.append(
+                Refused(Reason.EXPIRED, f"expires at {header.expires_at:%Y-%m-%dT%H:%M:%SZ}, already past")
+            )
+        faults.extend(self._part_faults(draft.parts))
+        if faults:
+            raise DraftRefused(faults)
+
+    def _part_faults(self, parts: Sequence[DraftPart]) -> list[Refused]:
+        faults: list[Refused] = []
+        if not parts or len(parts) > self._policy.max_parts:
+            faults.append(
+                Refused(
+                    Reason.PARTS_TOO_MANY, f"got {len(parts)} parts, expected 1 to {self._policy.max_parts}"
+                )
+            )
+        names: set[str] = set()
+        for position, part in enumerate(parts, 1):
+            fault = fault_in_name(part.name, self._policy.max_name_bytes)
+            if fault is None and part.name.casefold() in names:
+                fault = "an earlier part has the same name"
+            if fault is not None:
+                faults.append(Refused(Reason.PART_NAME_REFUSED, f"part {position}: {fault}"))
+            names.add(part.name.casefold())
+            if not manifest.is_media_type(part.media_type):
+                faults.append(
+                    Refused(
+                        Reason.MANIFEST_MALFORMED, f"part {position}: {part.media_type!a} is no media type"
+                    )
+                )
+        return faults
+
+    async def _part(self, part: DraftPart) -> Part:
+        """Turn a file into a part: inline when small, else stored under its digest first."""
+        if isinstance(part.content, Path) and part.content.stat().st_size > self._policy.max_inline_bytes:
+            stored = await self._blobs.put_file(part.content)
+            return Part(part.name, part.media_type, stored.size, stored.digest, None)
+        content = part.content if isinstance(part.content, bytes) else part.content.read_bytes()
+        if len(content) > self._policy.max_inline_bytes:
+            stored = await self._blobs.put_bytes(content)
+            return Part(part.name, part.media_type, stored.size, stored.digest, None)
+        return Part(part.name, part.media_type, len(content), sha256(content), content)
+
+
+async def _until_acknowledged(
+    append: Callable[[], Awaitable[int]],
+    retry: RetrySchedule,
+    deadline_seconds: float,
+    message_id: str,
+) -> tuple[int, int]:
+    """Call until it returns an offset; return it with the number of attempts."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + deadline_seconds
+    attempt = 0
+    while True:
+        try:
+            return await append(), attempt + 1
+        except Unavailable as error:
+            delay = retry.delay_seconds(attempt)
+            attempt += 1
+            if loop.time() + delay >= end:
+                raise OutcomeUnknown(
+                    f"{message_id} was not acknowledged within {deadline_seconds:g} s ({error}); it is kept, and"
+                    " `axis publish --resume` sends the same envelope again"
+                ) from error
+            await asyncio.sleep(delay)

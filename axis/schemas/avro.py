@@ -1,0 +1,320 @@
+"""Core values to and from Avro bytes, in single-object encoding."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from io import BytesIO
+from typing import Any
+
+from fastavro import schemaless_reader, schemaless_writer
+
+from axis.core.addressing import OrganisationCode
+from axis.core.digest import Digest
+from axis.core.disposition import Reason
+from axis.core.envelope import Envelope, Header, MessageId, Operation, Part, Urgency
+from axis.core.receipt import (
+    Event,
+    Outcome,
+    Receipt,
+    RecipientOutcome,
+    SignatureRecord,
+    SignedReceipt,
+    Source,
+)
+from axis.errors import Refused
+from axis.schemas import registry
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineRecord:
+    """A parked record with its original bytes, and why it was parked."""
+
+    reason: Reason
+    detail: str
+    source: Source
+    appended_at: datetime
+    quarantined_at: datetime
+    key: bytes | None
+    value: bytes | None
+    policy_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What was decided about a (sender, message id).
+
+    Attributes:
+        digest: identity of the envelope or receipt that was submitted.
+        receipt: the encoded `SignedReceipt` that answered it; None for a recipient's receipt, which is not answered.
+    """
+
+    digest: Digest
+    receipt: bytes | None
+
+
+def encode_envelope(envelope: Envelope) -> bytes:
+    """Return the record value of an envelope."""
+    return _write(
+        "envelope",
+        {
+            "manifest": envelope.manifest,
+            "signature": envelope.signature,
+            "header": envelope.header,
+            "parts": [
+                {
+                    "name": part.name,
+                    "media_type": part.media_type,
+                    "size": part.size,
+                    "sha256": part.digest,
+                    "content": part.content,
+                }
+                for part in envelope.parts
+            ],
+        },
+    )
+
+
+def encode_header(header: Header) -> bytes:
+    """Return the bytes of a header, the ones that the manifest lists as `header.avro`."""
+    return _write(
+        "header",
+        {
+            "environment": header.environment,
+            "message_id": header.message_id,
+            "operation": header.operation.value,
+            "document_id": header.document_id,
+            "number": header.number,
+            "notation": header.notation,
+            "document_type": header.document_type,
+            "subject": header.subject,
+            "sender": header.sender,
+            "recipients": list(header.recipients),
+            "urgency": int(header.urgency),
+            "created_at": header.created_at,
+            "due_at": header.due_at,
+            "expires_at": header.expires_at,
+            "references": list(header.references),
+        },
+    )
+
+
+def encode_receipt(receipt: Receipt) -> bytes:
+    """Return the statement bytes of a receipt, the ones that its issuer signs."""
+    facts, source = receipt.signature, receipt.source
+    return _write(
+        "receipt",
+        {
+            "event": receipt.event.value,
+            "environment": receipt.environment,
+            "message_id": receipt.message_id,
+            "envelope_digest": receipt.envelope_digest,
+            "sender": receipt.sender,
+            "issuer": receipt.issuer,
+            "occurred_at": receipt.occurred_at,
+            "outcomes": [
+                {"recipient": o.recipient, "outcome": o.outcome.value, "reason": o.reason}
+                for o in receipt.outcomes
+            ],
+            "directory_version": receipt.directory_version,
+            "policy_version": receipt.policy_version,
+            "reason": receipt.reason,
+            "detail": receipt.detail,
+            "status": receipt.status,
+            "signature": facts
+            and {
+                "algorithm": facts.algorithm,
+                "legacy": facts.legacy,
+                "certificate_sha256": facts.certificate_digest,
+                "signed_at": facts.signed_at,
+                "revocation": facts.revocation,
+            },
+            "source": source
+            and {"topic": source.topic, "partition": source.partition, "offset": source.offset},
+        },
+    )
+
+
+def encode_signed_receipt(receipt: SignedReceipt) -> bytes:
+    """Return the record value of a signed receipt."""
+    return _write("signed-receipt", {"statement": receipt.statement, "signature": receipt.signature})
+
+
+def encode_quarantine(record: QuarantineRecord) -> bytes:
+    """Return the record value of a quarantined record."""
+    return _write(
+        "quarantine",
+        {
+            "reason": record.reason.value,
+            "detail": record.detail,
+            "topic": record.source.topic,
+            "partition": record.source.partition,
+            "offset": record.source.offset,
+            "appended_at": record.appended_at,
+            "quarantined_at": record.quarantined_at,
+            "key": record.key,
+            "value": record.value,
+            "policy_version": record.policy_version,
+        },
+    )
+
+
+def encode_decision(decision: Decision) -> bytes:
+    """Return the changelog value of a decision."""
+    return _write("decision", {"digest": decision.digest, "receipt": decision.receipt})
+
+
+def decode(value: bytes) -> Envelope | SignedReceipt | QuarantineRecord | Decision:
+    """Read a record value by the fingerprint that it begins with.
+
+    Raises:
+        Refused: `schema-unknown` when no schema of ours has that fingerprint; `undecodable` when the bytes do not
+            follow their schema to the last byte.
+    """
+    name, fields = _read(value)
+    match name:
+        case "envelope":
+            return _envelope(fields)
+        case "signed-receipt":
+            return SignedReceipt(fields["statement"], fields["signature"])
+        case "quarantine":
+            return _quarantine(fields)
+        case "decision":
+            return Decision(Digest(fields["digest"]), fields["receipt"])
+        case _:
+            raise Refused(
+                Reason.SCHEMA_UNKNOWN, f"got a bare {name}, expected an envelope or a signed receipt"
+            )
+
+
+def decode_header(value: bytes) -> Header:
+    """Read the bytes of a header.
+
+    Raises:
+        Refused: `header-malformed`.
+    """
+    fields = _read_signed(value, "header", Reason.HEADER_MALFORMED)
+    try:
+        return Header(
+            environment=fields["environment"],
+            message_id=MessageId(fields["message_id"]),
+            operation=Operation(fields["operation"]),
+            document_id=fields["document_id"],
+            number=fields["number"],
+            notation=fields["notation"],
+            document_type=fields["document_type"],
+            subject=fields["subject"],
+            sender=OrganisationCode(fields["sender"]),
+            recipients=tuple(fields["recipients"]),
+            urgency=Urgency(fields["urgency"]),
+            created_at=fields["created_at"],
+            due_at=fields["due_at"],
+            expires_at=fields["expires_at"],
+            references=tuple(MessageId(reference) for reference in fields["references"]),
+        )
+    except ValueError as error:
+        raise Refused(Reason.HEADER_MALFORMED, f"urgency {fields['urgency']}, expected 0 to 4") from error
+
+
+def decode_receipt(statement: bytes) -> Receipt:
+    """Read the statement of a signed receipt.
+
+    Raises:
+        Refused: `undecodable`.
+    """
+    fields = _read_signed(statement, "receipt", Reason.UNDECODABLE)
+    facts, source = fields["signature"], fields["source"]
+    try:
+        return Receipt(
+            event=Event(fields["event"]),
+            environment=fields["environment"],
+            message_id=fields["message_id"] and MessageId(fields["message_id"]),
+            envelope_digest=Digest(fields["envelope_digest"]),
+            sender=OrganisationCode(fields["sender"]),
+            issuer=OrganisationCode(fields["issuer"]),
+            occurred_at=fields["occurred_at"],
+            outcomes=tuple(
+                RecipientOutcome(o["recipient"], Outcome(o["outcome"]), o["reason"])
+                for o in fields["outcomes"]
+            ),
+            directory_version=fields["directory_version"],
+            policy_version=fields["policy_version"],
+            reason=fields["reason"],
+            detail=fields["detail"],
+            status=fields["status"],
+            signature=facts
+            and SignatureRecord(
+                algorithm=facts["algorithm"],
+                legacy=facts["legacy"],
+                certificate_digest=Digest(facts["certificate_sha256"]),
+                signed_at=facts["signed_at"],
+                revocation=facts["revocation"],
+            ),
+            source=source and Source(source["topic"], source["partition"], source["offset"]),
+        )
+    except ValueError as error:
+        raise Refused(Reason.UNDECODABLE, f"a value of the receipt is not in its list: {error}") from error
+
+
+def _envelope(fields: dict[str, Any]) -> Envelope:
+    return Envelope(
+        manifest=fields["manifest"],
+        signature=fields["signature"],
+        header=fields["header"],
+        parts=tuple(
+            Part(part["name"], part["media_type"], part["size"], Digest(part["sha256"]), part["content"])
+            for part in fields["parts"]
+        ),
+    )
+
+
+def _quarantine(fields: dict[str, Any]) -> QuarantineRecord:
+    return QuarantineRecord(
+        reason=Reason(fields["reason"]),
+        detail=fields["detail"],
+        source=Source(fields["topic"], fields["partition"], fields["offset"]),
+        appended_at=fields["appended_at"],
+        quarantined_at=fields["quarantined_at"],
+        key=fields["key"],
+        value=fields["value"],
+        policy_version=fields["policy_version"],
+    )
+
+
+def _write(name: str, fields: dict[str, Any]) -> bytes:
+    schema = registry.current(name)
+    buffer = BytesIO()
+    buffer.write(schema.prefix)
+    schemaless_writer(buffer, schema.parsed, fields)
+    return buffer.getvalue()
+
+
+def _read_signed(value: bytes, name: str, reason: Reason) -> dict[str, Any]:
+    """Read bytes whose place in a signed structure says which schema they must have."""
+    try:
+        got, fields = _read(value)
+    except Refused as error:
+        raise Refused(reason, error.detail) from error
+    if got != name:
+        raise Refused(reason, f"got a {got}, expected a {name}")
+    return fields
+
+
+def _read(value: bytes) -> tuple[str, dict[str, Any]]:
+    prefix = value[: len(registry.MARKER) + registry.FINGERPRINT_BYTES]
+    schema = registry.by_prefix().get(prefix)
+    if schema is None:
+        raise Refused(
+            Reason.SCHEMA_UNKNOWN if prefix.startswith(registry.MARKER) else Reason.UNDECODABLE,
+            f"got first bytes {prefix.hex()}, expected c301 and the fingerprint of a released schema",
+        )
+    reader = registry.current(schema.name)
+    buffer = BytesIO(value)
+    buffer.seek(len(prefix))
+    try:
+        # Resolution costs half of the decoding, so it is asked for only where the writer is of another version.
+        resolved = None if reader.prefix == schema.prefix else reader.parsed
+        fields = schemaless_reader(buffer, schema.parsed, resolved)
+    except Exception as error:
+        raise Refused(Reason.UNDECODABLE, f"not a {schema.name}: {type(error).__name__}") from error
+    if buffer.tell() != len(value):
+        raise Refused(Reason.UNDECODABLE, f"{len(value) - buffer.tell()} bytes follow the {schema.name}")
+    return schema.name, dict(fields)  # type: ignore[arg-type] # every schema of ours is a record

@@ -1,0 +1,193 @@
+"""The small HTTP server of every role: `/metrics`, `/healthz`, `/readyz`.
+
+| path | answers |
+|---|---|
+| `/metrics` | Prometheus text, or OpenMetrics when the Accept header asks for it |
+| `/healthz` | 200 while the event loop turns, else 503: restart the process |
+| `/readyz` | 200 when the role can serve, else 503 with the failing checks |
+
+It runs in a daemon thread of its own, so that a standing event loop can still be seen from outside.
+"""
+
+import json
+import socket
+import ssl
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from http import HTTPStatus
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import ClassVar, Final
+from urllib.parse import urlsplit
+
+import structlog
+from prometheus_client import CollectorRegistry, MetricsHandler, ProcessCollector
+
+from axis.errors import ConfigurationError
+from axis.telemetry.health import Health
+
+REQUEST_SECONDS: Final = 10.0
+"""Longest wait for a client's handshake or request: one that stays silent must not hold a thread."""
+
+STOP_SECONDS: Final = 5.0
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerTls:
+    """Mutual TLS for the telemetry port: only clients with a certificate of `client_cafile` are answered.
+
+    Attributes:
+        certfile: PEM file with the server's certificate chain.
+        keyfile: PEM file with its private key.
+        client_cafile: PEM file with the authorities of the clients.
+    """
+
+    certfile: Path
+    keyfile: Path
+    client_cafile: Path
+
+    def context(self) -> ssl.SSLContext:
+        """Return the server's TLS context.
+
+        Raises:
+            ConfigurationError: a file cannot be read or does not fit the others.
+        """
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.verify_mode = ssl.CERT_REQUIRED
+        try:
+            context.load_cert_chain(self.certfile, self.keyfile)
+            context.load_verify_locations(self.client_cafile)
+        except OSError as error:
+            raise ConfigurationError(
+                f"telemetry TLS: got {error} from {self.certfile}, {self.keyfile} or {self.client_cafile}; "
+                "expected three readable PEM files, the key belonging to the certificate; mend the paths"
+            ) from error
+        return context
+
+
+def process_registry() -> CollectorRegistry:
+    """Return a registry of its own for one process, with the operating system's view of it (`process_*`)."""
+    registry = CollectorRegistry(auto_describe=True)
+    ProcessCollector(registry=registry)
+    return registry
+
+
+class TelemetryServer:
+    """Serves one process's metrics and health until stopped.
+
+    Args:
+        host: address to listen on, IPv4 or IPv6: the loopback, or with `tls` one that others can reach.
+        port: 0 chooses a free one.
+        registry: what `/metrics` shows.
+        health: what `/healthz` and `/readyz` show.
+        tls: mutual TLS; without it, whoever reaches the port can read it.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        registry: CollectorRegistry,
+        health: Health,
+        *,
+        tls: ServerTls | None = None,
+    ) -> None:
+        self._address = (host, port)
+        self._handler = type("_BoundHandler", (_Handler,), {"registry": registry, "health": health})
+        self._tls = tls
+        self._server: _Server | None = None
+        self._thread: Thread | None = None
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on; the one asked for until started."""
+        return self._address[1] if self._server is None else int(self._server.server_address[1])
+
+    def start(self) -> None:
+        """Listen and answer in the background.
+
+        Raises:
+            ConfigurationError: the address or a TLS file cannot be used.
+        """
+        context = None if self._tls is None else self._tls.context()
+        host, port = self._address
+        try:
+            server = _Server(self._address, self._handler)
+        except (OSError, OverflowError) as error:
+            raise ConfigurationError(
+                f"telemetry address {host} port {port}: got {error}; expected an address of this machine and a free "
+                "port; choose another port (0 finds a free one) or stop the program that listens there"
+            ) from error
+        if context is not None:
+            # The handshake waits for the request's own thread: a silent client must not keep others from connecting.
+            server.socket = context.wrap_socket(
+                server.socket, server_side=True, do_handshake_on_connect=False
+            )
+        self._server = server
+        self._thread = Thread(target=server.serve_forever, name="telemetry", daemon=True)
+        self._thread.start()
+        log.info("telemetry.started", host=host, port=self.port)
+
+    def stop(self) -> None:
+        """Stop listening; requests under way are left to end by themselves. Does nothing when not started."""
+        if self._server is None or self._thread is None:
+            return
+        self._server.shutdown()
+        self._thread.join(STOP_SECONDS)
+        self._server.server_close()
+        self._server = self._thread = None
+
+
+class _Server(ThreadingHTTPServer):
+    """An HTTP server for either address family that reports faults of a request as log events."""
+
+    def __init__(self, address: tuple[str, int], handler: type["_Handler"]) -> None:
+        self.address_family = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)[0][0]
+        super().__init__(address, handler)
+
+    def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002 - fixed by the base class
+        # A client that hangs up or presents no certificate; the library would print a traceback.
+        fault = sys.exc_info()[0]
+        log.warning("telemetry.request_failed", fault_type="" if fault is None else fault.__qualname__)
+
+
+class _Handler(MetricsHandler):
+    health: Health
+    timeout: ClassVar[float | None] = REQUEST_SECONDS
+    server_version = "axis"
+    sys_version = ""
+
+    def do_GET(self) -> None:  # noqa: N802 - the name the library calls
+        match urlsplit(self.path).path:
+            case "/metrics":
+                super().do_GET()
+            case "/healthz":
+                liveness = self.health.liveness()
+                self._answer(liveness.passed, asdict(liveness))
+            case "/readyz":
+                readiness = self.health.readiness()
+                failing = readiness.failing
+                self._answer(
+                    not failing,
+                    {
+                        "role": readiness.role,
+                        "ready": not failing,
+                        "failing": [check.name for check in failing],
+                        "checks": [asdict(check) for check in readiness.checks],
+                    },
+                )
+            case _:
+                self.send_error(HTTPStatus.NOT_FOUND, explain="expected /metrics, /healthz or /readyz")
+
+    def _answer(self, good: bool, body: Mapping[str, object]) -> None:
+        content = json.dumps(body, ensure_ascii=False, indent=1).encode() + b"\n"
+        self.send_response(HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE)
+        self.send_header("Content-Type", "application/json; charset=utf-8")
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("Cache-Control", "no-store")
+        self.end_headers()
+        self.wfile.write(content)

@@ -1,0 +1,182 @@
+"""The Docker back end: one broker in a container, through testcontainers (extra `docker`)."""
+
+import os
+import socket
+from pathlib import Path
+from time import monotonic
+
+# The checkout's own docker/ directory hides the library from the type checker.
+from docker.errors import APIError, DockerException  # type: ignore[import-not-found]
+from testcontainers.core.config import testcontainers_config
+from testcontainers.core.container import DockerContainer
+from testcontainers.core.docker_client import DockerClient
+
+from axis.errors import ConfigurationError, Unavailable
+from axis.testing.broker.interface import Broker, wait_until_served
+from axis.testing.broker.layout import HOST, Layout, settle
+from axis.testing.broker.properties import BROKER_NAME, render, server_properties
+from axis.testing.pki import DevelopmentPki
+
+DEFAULT_IMAGE = "apache/kafka:4.3.1"
+"""Overridden by `$AXIS_KAFKA_IMAGE`; any image with the jars in /opt/kafka/libs and Java on its path will do."""
+
+_START_SECONDS = 120.0
+_STOP_SECONDS = 15
+_LAST_BYTES = 3000
+_HOME = "/var/lib/axis-broker"
+_RUN = (
+    f"if [ ! -f {_HOME}/log/meta.properties ]; then"
+    f" java -cp '/opt/kafka/libs/*' kafka.tools.StorageTool format --ignore-formatted"
+    f' --cluster-id="$CLUSTER_ID" --config={_HOME}/server.properties || exit 1; fi;'
+    f" exec java -Xmx512m -XX:+UseSerialGC -XX:+ExitOnOutOfMemoryError"
+    f" -cp '/opt/kafka/libs/*' kafka.Kafka {_HOME}/server.properties"
+)
+
+
+def engine_answers() -> bool:
+    """Whether a Docker engine answers on this machine."""
+    address = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    # Asked first: the library leaves its socket open where nobody listens.
+    if address.startswith("unix://") and not _listens(address.removeprefix("unix://")):
+        return False
+    try:
+        client = DockerClient().client
+    except DockerException:
+        return False
+    try:
+        return bool(client.ping())
+    except DockerException:
+        return False
+    finally:
+        client.close()
+
+
+def _listens(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except OSError:
+            return False
+        return True
+
+
+def container_of(image: str) -> DockerContainer:
+    """Returns a container of an image, not yet started.
+
+    Raises:
+        ConfigurationError: the image is not here and cannot be pulled.
+    """
+    if not _obtainable(image):
+        raise ConfigurationError(
+            f"the image {image} is not here and cannot be pulled; build the broker's with "
+            "docker/build_base.sh java and docker/kafka_image.sh, or name another in AXIS_KAFKA_IMAGE"
+        )
+    if not _obtainable(testcontainers_config.ryuk_image):
+        # Nothing would start while testcontainers waits for its reaper. Without it the containers of a run that
+        # was killed stay; `docker ps --filter label=org.testcontainers` lists them.
+        testcontainers_config.ryuk_disabled = True
+    return DockerContainer(image)
+
+
+def _obtainable(image: str) -> bool:
+    """Whether the image is here or a registry that is reached has it.
+
+    Asked before use: the library leaves a connection open when a pull fails.
+    """
+    client = DockerClient().client
+    try:
+        return bool(client.images.list(name=image) or client.images.get_registry_data(image))
+    except APIError:
+        return False
+    finally:
+        client.close()
+
+
+class DockerBroker(Broker):
+    """One node in a container that shares this machine's network, so that it listens on loopback alone.
+
+    The data directory is mounted into the container, survives it, and belongs to the user who started it.
+
+    Args:
+        data_dir: the directory that holds everything of this broker; made if missing.
+        pki: issues the broker's certificate and the clients'.
+        grant_without_acl: whether what no ACL names is open to every authenticated client.
+    """
+
+    def __init__(self, data_dir: Path, pki: DevelopmentPki, *, grant_without_acl: bool = True) -> None:
+        super().__init__(pki, nodes=1)
+        self._data_dir = data_dir.absolute()
+        self._pki = pki
+        self._grant_without_acl = grant_without_acl
+        self._image = os.environ.get("AXIS_KAFKA_IMAGE", DEFAULT_IMAGE)
+        self._layout: Layout | None = None
+        self._container: DockerContainer | None = None
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """The client address; known once started, and kept when stopped."""
+        if self._layout is None:
+            raise ConfigurationError("the broker has no address before its first start; call start()")
+        return self._layout.bootstrap_servers
+
+    def start(self) -> None:
+        """Starts the container and returns when the broker serves (`Broker.start`)."""
+        if self._container is not None:
+            return
+        if not engine_answers():
+            raise ConfigurationError("no Docker engine answers; start it with: systemctl start docker")
+        home = self._data_dir / "node-1"
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._layout = settle(self._data_dir, self.nodes)
+        container = self._described(self._layout, home)
+        container.start()
+        self._container = container
+        try:
+            self._await(container)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stops the broker in order and removes the container; keeps the data."""
+        if self._container is not None:
+            self._container.get_wrapped_container().stop(timeout=_STOP_SECONDS)
+            self._container.stop()
+            self._container = None
+
+    def _described(self, layout: Layout, home: Path) -> DockerContainer:
+        certificate = self._pki.server(BROKER_NAME, [HOST, "localhost"])
+        properties = server_properties(
+            layout,
+            1,
+            data_dir=Path(_HOME) / "log",
+            certificate=Path("/run/axis/broker.pem"),
+            ca=Path("/run/axis/ca.pem"),
+            grant_without_acl=self._grant_without_acl,
+        )
+        (home / "server.properties").write_text(render(properties), encoding="ascii")
+        return (
+            container_of(self._image)
+            .with_env("CLUSTER_ID", layout.cluster_id)
+            .with_command(["sh", "-c", _RUN])
+            .with_volume_mapping(home, _HOME, "rw")
+            .with_volume_mapping(certificate, "/run/axis/broker.pem", "ro")
+            .with_volume_mapping(self._pki.ca_path, "/run/axis/ca.pem", "ro")
+            .with_kwargs(network_mode="host", user=f"{os.getuid()}:{os.getgid()}")
+        )
+
+    def _await(self, container: DockerContainer) -> None:
+        deadline = monotonic() + _START_SECONDS
+        while True:
+            try:
+                wait_until_served(self, self.nodes, min(deadline, monotonic() + 1))
+            except Unavailable as error:
+                container.reload()
+                if container.status == "running" and monotonic() < deadline:
+                    continue
+                end = b"".join(container.get_logs())[-_LAST_BYTES:].decode(errors="replace")
+                raise Unavailable(
+                    f"the container is {container.status}; {error}; the end of its log:\n{end}"
+                ) from error
+            else:
+                return

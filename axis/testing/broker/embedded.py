@@ -1,0 +1,188 @@
+"""The embedded back end: Apache Kafka in child JVMs, one or three nodes, KRaft combined mode."""
+
+import fcntl
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from time import monotonic, sleep
+
+from axis.errors import ConfigurationError
+from axis.testing.broker.interface import Broker, wait_until_served
+from axis.testing.broker.layout import HOST, Layout, settle
+from axis.testing.broker.node import GRACE_SECONDS, Node
+from axis.testing.broker.properties import BROKER_NAME, render, server_properties
+from axis.testing.broker.runtime import Runtime
+from axis.testing.pki import DevelopmentPki
+
+_START_SECONDS = 60.0
+_LOCK_POLL_SECONDS = 0.1
+_SUPPORTED_NODES = (1, 3)
+_PROPERTIES = "server.properties"
+
+
+class EmbeddedBroker(Broker):
+    """A real broker without Docker: needs Java 17 and, on first use, Maven.
+
+    Its data directory survives restarts; it is formatted only when it is new, and its addresses stay the same as
+    long as their ports are free. However this program ends, no JVM stays behind.
+
+    Args:
+        data_dir: the directory that holds everything of this broker; made if missing.
+        pki: issues the brokers' certificate and the clients'.
+        nodes: 1, or 3 (replication factor 3, two in sync).
+        ports: client ports to insist on, one per node; free ones are chosen when not given.
+        grant_without_acl: whether what no ACL names is open to every authenticated client. True until the ACLs are
+            derived from the directory; a site that has them says False, which is Kafka's own default.
+        short_lived: whether a quick start matters more than throughput, as in tests.
+
+    Raises:
+        ConfigurationError: an argument has a value that is not supported.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        pki: DevelopmentPki,
+        *,
+        nodes: int = 1,
+        ports: Sequence[int] = (),
+        grant_without_acl: bool = True,
+        short_lived: bool = False,
+    ) -> None:
+        super().__init__(pki, nodes)
+        if nodes not in _SUPPORTED_NODES:
+            raise ConfigurationError(f"got {nodes} nodes; the embedded broker has 1 or 3")
+        if ports and len(ports) != nodes:
+            raise ConfigurationError(f"got {len(ports)} ports for {nodes} node(s); give one per node or none")
+        self._data_dir = data_dir.absolute()
+        self._pki = pki
+        self._ports = tuple(ports)
+        self._grant_without_acl = grant_without_acl
+        self._short_lived = short_lived
+        self._runtime: Runtime | None = None
+        self._layout: Layout | None = None
+        self._lock: int | None = None
+        self._running: dict[int, Node] = {}
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """The client addresses of all nodes; known once started, and kept when stopped."""
+        if self._layout is None:
+            raise ConfigurationError("the broker has no address before its first start; call start()")
+        return self._layout.bootstrap_servers
+
+    def start(self) -> None:
+        """Starts all nodes and returns when the cluster serves (`Broker.start`)."""
+        if self._lock is not None:
+            return
+        self._runtime = self._runtime or Runtime.find()
+        self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock = _lock(self._data_dir / "lock")
+        try:
+            self._layout = settle(self._data_dir, self.nodes, self._ports)
+            self._configure(self._runtime, self._layout)
+            self._launch(*range(1, self.nodes + 1))
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stops all nodes in order, killing one that does not end in time; keeps the data."""
+        for node in self._running.values():
+            node.ask_to_stop()
+        for node in self._running.values():
+            node.wait()
+        self._running.clear()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def kill(self, node: int) -> None:
+        """Kills a node (SIGKILL) and returns when it is gone; does nothing where it is down.
+
+        Args:
+            node: 1 to N, the broker id that Kafka's metadata names.
+        """
+        if running := self._running.pop(node, None):
+            running.kill()
+
+    def restart(self, node: int) -> None:
+        """Starts a node that is down, with its data, and returns when the cluster lists all nodes again.
+
+        Raises:
+            Unavailable: the node did not come up; shows its last log lines.
+        """
+        if self._lock is None:
+            raise ConfigurationError(f"node {node} cannot start before the broker; call start()")
+        if node in self._running and not self._running[node].running():
+            self.kill(node)
+        if node not in self._running:
+            self._launch(node)
+
+    def pid(self, node: int) -> int:
+        """The process id of a running node's JVM, for signals such as SIGSTOP.
+
+        Raises:
+            KeyError: the node is down.
+        """
+        return self._running[node].pid
+
+    def _configure(self, runtime: Runtime, layout: Layout) -> None:
+        certificate = self._pki.server(BROKER_NAME, [HOST, "localhost"])
+        unformatted = []
+        for node in range(1, self.nodes + 1):
+            home = self._home(node)
+            home.mkdir(exist_ok=True)
+            properties = server_properties(
+                layout,
+                node,
+                data_dir=home / "log",
+                certificate=certificate,
+                ca=self._pki.ca_path,
+                grant_without_acl=self._grant_without_acl,
+            )
+            (home / _PROPERTIES).write_text(render(properties), encoding="ascii")
+            if not (home / "log" / "meta.properties").exists():
+                unformatted.append(home / _PROPERTIES)
+        runtime.format(layout.cluster_id, unformatted)
+
+    def _launch(self, *nodes: int) -> None:
+        if self._runtime is None or self._lock is None:
+            raise AssertionError("nodes are launched after start() has found the runtime and the lock")
+        deadline = monotonic() + _START_SECONDS
+        for node in nodes:
+            home = self._home(node)
+            command = self._runtime.server(home / _PROPERTIES, short_lived=self._short_lived)
+            self._running[node] = Node(node, command, home / "server.log", self._lock)
+        for node in nodes:
+            self._running[node].await_started(deadline)
+        wait_until_served(self, len(self._running), deadline)
+
+    def _home(self, node: int) -> Path:
+        return self._data_dir / f"node-{node}"
+
+
+def _lock(path: Path) -> int:
+    """Opens and locks the file; the nodes' leashes inherit the lock, so it lasts as long as their JVMs.
+
+    The file names the owner. Where the owner lives the directory is in use; where it was just killed, its nodes get
+    the time to end.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    deadline = monotonic() + GRACE_SECONDS + 1
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            owner = path.read_text(encoding="ascii")
+            if (owner and Path(f"/proc/{owner}").exists()) or monotonic() > deadline:
+                os.close(descriptor)
+                raise ConfigurationError(
+                    f"{path.parent} is in use by a broker of process {owner or 'unknown'}; "
+                    "stop that one or give another directory"
+                ) from error
+            sleep(_LOCK_POLL_SECONDS)
+        else:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+            return descriptor

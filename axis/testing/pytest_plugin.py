@@ -1,0 +1,73 @@
+"""pytest fixtures: a development PKI, a real broker and a cluster of three, started on demand, gone at the end.
+
+Use: `pytest_plugins = ["axis.testing.pytest_plugin"]` in the top `conftest.py`. `AXIS_TEST_BROKER` chooses the
+back end of `broker`: `embedded` (default), `docker` or `external`.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from axis.clock import SystemClock
+from axis.errors import ConfigurationError
+from axis.testing.broker import Broker, EmbeddedBroker, ExternalBroker
+from axis.testing.pki import DevelopmentPki
+
+
+@pytest.fixture(scope="session")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> DevelopmentPki:
+    """A development PKI that lives as long as the test run."""
+    return DevelopmentPki.create_or_open(tmp_path_factory.mktemp("pki"), now=SystemClock().now())
+
+
+@pytest.fixture(scope="session")
+def broker(pki: DevelopmentPki, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """A broker with mTLS, shared by the test run: keep apart by names of topics, groups and transactions."""
+    running = _chosen(pki, tmp_path_factory.mktemp("broker"))
+    try:
+        running.start()
+        yield running
+    finally:
+        _discard(running)
+
+
+@pytest.fixture(scope="session")
+def _cluster(pki: DevelopmentPki, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
+    running = EmbeddedBroker(tmp_path_factory.mktemp("cluster"), pki, nodes=3, short_lived=True)
+    try:
+        running.start()
+        yield running
+    finally:
+        _discard(running)
+
+
+@pytest.fixture
+def cluster(_cluster: EmbeddedBroker) -> EmbeddedBroker:
+    """Three embedded nodes, all up whatever the test before did to them; shared by the test run as `broker` is."""
+    for node in range(1, _cluster.nodes + 1):
+        _cluster.restart(node)
+    return _cluster
+
+
+def _chosen(pki: DevelopmentPki, data_dir: Path) -> Broker:
+    match os.environ.get("AXIS_TEST_BROKER", "embedded"):
+        case "embedded":
+            return EmbeddedBroker(data_dir, pki, short_lived=True)
+        case "docker":
+            from axis.testing.broker.docker import DockerBroker  # noqa: PLC0415 - testcontainers is an extra
+
+            return DockerBroker(data_dir, pki)
+        case "external":
+            return ExternalBroker.from_environment()
+        case other:
+            raise ConfigurationError(f"AXIS_TEST_BROKER is {other!r}; expected embedded, docker or external")
+
+
+def _discard(broker: Broker) -> None:
+    """Stops a broker whose data nobody needs any more, without the time an orderly stop takes."""
+    if isinstance(broker, EmbeddedBroker):
+        for node in range(1, broker.nodes + 1):
+            broker.kill(node)
+    broker.stop()
