@@ -30,7 +30,15 @@ class Refused(AxisError):  # noqa: N818 - named as the event it stands for
 
 
 class Unavailable(AxisError):  # noqa: N818 - named as the condition it stands for
-    """Something outside does not answer or cannot take the write now; the same call may succeed later."""
+    """Something outside does not answer or cannot take the write now; the same call may succeed later.
+
+    Attributes:
+        fault: for a write to Kafka, why it was not acknowledged: "timeout", "unreachable", "refused" or "fenced".
+    """
+
+    def __init__(self, message: str, *, fault: str | None = None) -> None:
+        super().__init__(message)
+        self.fault = fault
 
 
 class OutcomeUnknown(Unavailable):

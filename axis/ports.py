@@ -80,42 +80,6 @@ class DirectorySource(Protocol):
         """Return the directory in force. MUST be cheap enough for every record: no IO on an unchanged directory."""
 
 
-class BlobStore(Protocol):
-    """Holds large parts by content address.
-
-    `put_*` MUST NOT return before the content is durable, MUST NOT leave anything under its address when it fails, and
-    storing the same content twice MUST succeed. `read` MUST NOT hand out the last chunk of content whose SHA-256 is not
-    its address.
-    """
-
-    async def size(self, digest: Digest) -> int | None:
-        """Return the size in bytes of stored content, None when it is not there.
-
-        Raises:
-            Unavailable: the store does not answer.
-        """
-
-    def read(self, digest: Digest, expected_size: int) -> AsyncIterator[bytes]:
-        """Yield the content in chunks.
-
-        Raises:
-            IntegrityError: size or SHA-256 are not the expected ones.
-            Unavailable: the store does not answer.
-        """
-
-
-class BlobFetcher(Protocol):
-    """The recipient's side of a blob store."""
-
-    async def fetch_to(self, digest: Digest, size: int, path: Path) -> None:
-        """Write content to a path that does not exist, whole and verified or not at all.
-
-        Raises:
-            IntegrityError: what is stored is not what the digest says.
-            Unavailable: the store does not answer or does not have it, or the disk is full.
-        """
-
-
 @dataclass(frozen=True, slots=True)
 class StoredBlob:
     """Content that is durable under its address; `size` in bytes."""
@@ -124,8 +88,12 @@ class StoredBlob:
     size: int
 
 
-class PartStore(Protocol):
-    """The publisher's side of a blob store; the promises are those of `BlobStore`."""
+class BlobStore(Protocol):
+    """Holds large parts by content address.
+
+    `put_*` MUST NOT return before the content is durable, MUST NOT leave anything under its address when it fails, and
+    storing the same content twice MUST succeed. Nothing whose SHA-256 is not its address is ever handed out as whole.
+    """
 
     async def put_file(self, path: Path) -> StoredBlob:
         """Store a file's content.
@@ -136,6 +104,21 @@ class PartStore(Protocol):
 
     async def put_bytes(self, content: bytes) -> StoredBlob:
         """Store bytes; raises as `put_file` does."""
+
+    async def size(self, digest: Digest) -> int | None:
+        """Return the size in bytes of stored content, None when it is not there.
+
+        Raises:
+            Unavailable: the store does not answer.
+        """
+
+    async def fetch_to(self, digest: Digest, size: int, path: Path) -> None:
+        """Write content to a path that does not exist, whole and verified or not at all.
+
+        Raises:
+            IntegrityError: what is stored is not what the digest says.
+            Unavailable: the store does not answer, or the disk is full.
+        """
 
 
 class DecisionStore(Protocol):

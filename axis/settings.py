@@ -7,6 +7,7 @@ things are and how large they may be. Paths are relative to the data folder.
 import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
@@ -176,6 +177,11 @@ def render(settings: Settings) -> str:
                 value = str(value)
             lines.append(f'{field.name} = "{value}"' if isinstance(value, str) else f"{field.name} = {value}")
     return "\n".join(lines) + "\n"
+
+
+def config_hash(settings: Settings) -> str:
+    """Return a short digest of the settings in force, so that drift between processes is seen."""
+    return sha256(render(settings).encode()).hexdigest()[:16]
 
 
 def _code(text: str, faults: list[str]) -> OrganisationCode:

@@ -1,69 +1,96 @@
-"""What a router tells operators: one log event per refusal, quarantine, fault; counters for everything."""
+"""What a router tells operators: events for refusals, quarantine and faults; counters for everything; readiness."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import structlog
 
 from axis.consumers.decide import Judgement
+from axis.consumers.route import Timings
 from axis.core.addressing import Level
 from axis.core.disposition import Disposition, Reason
 from axis.errors import OutcomeUnknown, Unavailable
 from axis.ports import Clock, DirectorySource
+from axis.telemetry.health import Health
 from axis.telemetry.metrics import Metrics
-from axis.telemetry.vocabulary import DuplicateKind, Stage, TransactionResult
+from axis.telemetry.vocabulary import DuplicateKind, ProduceFault, Stage, TransactionResult
 
 _log = structlog.stdlib.get_logger("axis.router")
 
 
 class RouterObserver:
-    """Implements `axis.consumers.route.Observer` with structured logs and Prometheus metrics."""
+    """Implements `axis.consumers.route.Observer` with structured logs, Prometheus metrics and readiness.
 
-    def __init__(self, metrics: Metrics, clock: Clock, directory: DirectorySource) -> None:
+    Readiness: every task that the process owns is open. A task that waits for the broker is not, so a router that has
+    lost its broker says so.
+    """
+
+    def __init__(self, metrics: Metrics, health: Health, clock: Clock, directory: DirectorySource) -> None:
         self._metrics = metrics
+        self._health = health
         self._clock = clock
         self._directory = directory
+        self._owned: frozenset[int] = frozenset()
+        self._open: set[int] = set()
 
-    def committed(self, task: int, judgements: Sequence[Judgement], seconds: float) -> None:
+    def owns(self, tasks: Collection[int]) -> None:
+        """Note which tasks this process owns now; none, while it is no member of the group or there are too many."""
+        self._owned = frozenset(tasks)
+        self._open &= self._owned
+        self._metrics.router_tasks.set(len(self._owned))
+        self._report_tasks()
+
+    @property
+    def all_open(self) -> bool:
+        """Whether every owned task is open."""
+        return self._open >= self._owned
+
+    def committed(self, task: int, judgements: Sequence[Judgement], timings: Timings) -> None:
         """Count a committed batch and log what an officer may be asked about."""
         metrics, now = self._metrics, self._clock.now()
         metrics.transactions[TransactionResult.COMMITTED].inc()
         metrics.batch_size_records.observe(len(judgements))
-        metrics.stage_duration_seconds[Stage.ROUTE].observe(seconds)
+        metrics.stage_duration_seconds[Stage.VERIFY].observe(timings.examine)
+        metrics.stage_duration_seconds[Stage.ROUTE].observe(timings.decide)
+        metrics.stage_duration_seconds[Stage.COMMIT].observe(timings.commit)
         for judgement in judgements:
             self._count(judgement)
             if judgement.urgency is not None and judgement.recipients:
                 latency = (now - judgement.record.appended_at).total_seconds()
                 metrics.inbox_latency_seconds[judgement.urgency].observe(max(0.0, latency))
             if judgement.disposition in {Disposition.REFUSED, Disposition.QUARANTINED}:
-                self._report(task, judgement)
-        _log.debug("batch_committed", task=task, records=len(judgements), seconds=round(seconds, 4))
+                _report(task, judgement)
 
     def failed(self, task: int, error: Unavailable, retry_in_seconds: float) -> None:
         """Report an incarnation that was given up."""
         unknown = isinstance(error, OutcomeUnknown)
         result = TransactionResult.UNKNOWN if unknown else TransactionResult.ABORTED
         self._metrics.transactions[result].inc()
+        if error.fault is not None:
+            self._metrics.produce_errors[ProduceFault(error.fault)].inc()
+        self._open.discard(task)
+        self._report_tasks()
         _log.warning(
-            "task_failed",
-            task=task,
-            error=str(error),
-            outcome_unknown=unknown,
-            retry_in_seconds=retry_in_seconds,
+            "task_failed", task=task, error=error, outcome_unknown=unknown, retry_in_seconds=retry_in_seconds
         )
 
     def opened(self, task: int, restored: int) -> None:
         """Report an incarnation that is ready."""
+        self._open.add(task)
+        self._report_tasks()
         _log.info("task_opened", task=task, restored_decisions=restored)
+
+    def _report_tasks(self) -> None:
+        self._health.report(
+            "tasks", passed=self.all_open, got=f"{len(self._open)} of {len(self._owned)} open"
+        )
 
     def _count(self, judgement: Judgement) -> None:
         metrics = self._metrics
         metrics.verifications[judgement.disposition, judgement.reason].inc()
+        metrics.verification_duration_seconds[judgement.disposition].observe(judgement.seconds)
         match judgement.disposition:
             case Disposition.ACCEPTED:
-                for level in self._levels(judgement):
-                    metrics.deliveries_routed[level].inc()
-                if judgement.recipients and judgement.record.value is not None:
-                    metrics.consignment_size_bytes.observe(len(judgement.record.value))
+                self._count_accepted(judgement)
             case Disposition.REFUSED if judgement.reason is not None:
                 metrics.refusals[Stage.ROUTE, judgement.reason].inc()
                 if judgement.reason is Reason.MESSAGE_ID_CONFLICT:
@@ -77,20 +104,33 @@ class RouterObserver:
         if judgement.receipt is not None:
             metrics.receipts[judgement.receipt].inc()
 
-    def _levels(self, judgement: Judgement) -> list[Level]:
+    def _count_accepted(self, judgement: Judgement) -> None:
+        metrics = self._metrics
+        if judgement.urgency is None:
+            return  # a recipient's receipt, counted by its event
+        metrics.consignments_published[judgement.urgency].inc()
+        metrics.consignment_size_bytes.observe(len(judgement.record.value or b""))
+        for size in judgement.part_sizes:
+            metrics.attachment_size_bytes.observe(size)
         directory = self._directory.current()
-        return [directory.get(code).level for code in judgement.recipients]
+        levels: dict[Level, int] = {}
+        for code in judgement.recipients:
+            level = directory.get(code).level
+            levels[level] = levels.get(level, 0) + 1
+        for level, count in levels.items():
+            metrics.deliveries_routed[level].inc(count)
 
-    def _report(self, task: int, judgement: Judgement) -> None:
-        record = judgement.record
-        _log.warning(
-            "submission_not_delivered",
-            task=task,
-            result=judgement.disposition,
-            reason=judgement.reason,
-            sender=judgement.signer,
-            message_id=judgement.message_id,
-            topic=record.topic,
-            partition=record.partition,
-            offset=record.offset,
-        )
+
+def _report(task: int, judgement: Judgement) -> None:
+    record = judgement.record
+    _log.warning(
+        "submission_not_delivered",
+        task=task,
+        result=judgement.disposition,
+        reason=judgement.reason,
+        sender=judgement.signer,
+        message_id=judgement.message_id,
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+    )

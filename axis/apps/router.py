@@ -5,9 +5,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Final
 
-import structlog
-
 from axis.apps import wiring
+from axis.apps.gauges import RouterGauges
 from axis.apps.observer import RouterObserver
 from axis.apps.workbench import PriorityWorkbench
 from axis.connection import Connection, connect_as
@@ -22,23 +21,20 @@ from axis.core.topics import (
     QUARANTINE,
     RECEIPTS,
     ROUTER_STATE,
-    SUBMISSIONS_EXPRESS,
-    SUBMISSIONS_STANDARD,
     inbox_topic,
 )
 from axis.errors import ConfigurationError
 from axis.ports import PartitionId, Transaction
 from axis.producers.kafka import KafkaTransaction
-from axis.settings import Settings
+from axis.settings import Settings, config_hash
 from axis.storage.decisions import SqliteDecisions
+from axis.storage.directory_files import DirectoryFiles
 from axis.telemetry.exposition import TelemetryServer, process_registry
 from axis.telemetry.health import Health
 from axis.telemetry.metrics import Metrics
-from axis.telemetry.vocabulary import GroupClass, TopicClass
 
 GROUP: Final = "axis-router"
-_MEASURE_SECONDS: Final = 5.0
-_log = structlog.stdlib.get_logger("axis.router")
+_LOOK_SECONDS: Final = 0.2
 
 NewTransaction = Callable[[int], Transaction]
 
@@ -51,12 +47,15 @@ class Router:
         settings: the installation.
         instance: name of this process among the routers of the installation; its decision store lies under it.
         new_transaction: makes the transaction object of a task; the default is Kafka's.
+        new_decisions: opens the decision store from a path and the changelog's identity.
     """
 
     settings: Settings
     instance: str = "0"
     new_transaction: NewTransaction | None = None
+    new_decisions: Callable[[str, str], SqliteDecisions] = SqliteDecisions
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    _observer: RouterObserver = field(init=False)
     _running: dict[int, tuple[RouterTask, "asyncio.Task[None]"]] = field(default_factory=dict)
 
     def stop(self) -> None:
@@ -67,7 +66,8 @@ class Router:
         """Route until stopped.
 
         Args:
-            on_ready: called once with the telemetry port when it listens.
+            on_ready: called once, with the telemetry port, when the process is a member of the group and every task that
+                it owns is open.
 
         Raises:
             ConfigurationError: settings, keys or topics are not usable.
@@ -76,30 +76,36 @@ class Router:
         settings = self.settings
         connection = connect_as(settings.node, settings.broker, f"router-{self.instance}")
         registry = process_registry()
-        metrics = Metrics(registry)
-        health = Health("router", {"group": "a member", "tasks": "open"}, metrics)
+        metrics = Metrics(registry, config_hash=config_hash(settings))
+        health = Health("router", {"group": "a member", "tasks": "all open"}, metrics)
         server = TelemetryServer(
             settings.router.telemetry_host, settings.router.telemetry_port, registry, health
         )
         server.start()
+        health.beat()
         try:
-            if on_ready is not None:
-                on_ready(server.port)
-            await self._route(connection, metrics, health)
+            await self._route(
+                connection, metrics, health, lambda: on_ready(server.port) if on_ready else None
+            )
         finally:
             server.stop()
 
-    async def _route(self, connection: Connection, metrics: Metrics, health: Health) -> None:
-        store = SqliteDecisions(self._store_path(), await asyncio.to_thread(self._changelog_identity))
+    async def _route(
+        self, connection: Connection, metrics: Metrics, health: Health, on_ready: Callable[[], None]
+    ) -> None:
+        identity = await asyncio.to_thread(self._changelog_identity)
+        store = self.new_decisions(self._store_path(), identity)
         try:
             async with PartitionReader(connection) as changelog_reader:
                 reader = GroupReader(connection, list(LANES.values()), GROUP, self._revoke)
+                directory = wiring.directory(self.settings)
+                self._observer = RouterObserver(metrics, health, wiring.clock(), directory)
                 with PriorityWorkbench() as bench:
-                    equipment = await self._equipment(reader, changelog_reader, store, bench, metrics)
+                    equipment = await self._equipment(reader, changelog_reader, store, bench, directory)
                     await reader.start()
-                    health.report("group", passed=True, got="a member")
                     try:
-                        await self._supervise(connection, reader, equipment, metrics, health)
+                        gauges = RouterGauges(reader, directory, metrics)
+                        await self._supervise(connection, reader, equipment, health, gauges, on_ready)
                     finally:
                         await reader.stop()
         finally:
@@ -111,10 +117,10 @@ class Router:
         changelog_reader: PartitionReader,
         store: SqliteDecisions,
         bench: PriorityWorkbench,
-        metrics: Metrics,
+        directory: DirectoryFiles,
     ) -> Equipment:
         settings, clock, policy = self.settings, wiring.clock(), AcceptancePolicy()
-        directory, verifier = wiring.directory(settings), wiring.verifier(settings, policy)
+        verifier = wiring.verifier(settings, policy)
         counts = {
             topic: len(await changelog_reader.partitions(topic))
             for topic in (*LANES.values(), ROUTER_STATE, RECEIPTS, QUARANTINE)
@@ -145,7 +151,7 @@ class Router:
                 quarantine_partitions=counts[QUARANTINE],
             ),
             workbench=bench,
-            observer=RouterObserver(metrics, clock, directory),
+            observer=self._observer,
             retry=RetrySchedule(),
             batch_records=settings.router.batch_records,
         )
@@ -155,23 +161,26 @@ class Router:
         connection: Connection,
         reader: GroupReader,
         equipment: Equipment,
-        metrics: Metrics,
         health: Health,
+        gauges: RouterGauges,
+        on_ready: Callable[[], None],
     ) -> None:
         """Keep one task per owned partition number until stopped; a task that fails by a defect ends the process."""
         make = self.new_transaction or self._kafka_transactions(connection, equipment)
+        announced = False
         async with asyncio.TaskGroup() as group:
-            beating = group.create_task(health.keep_beating())
-            measuring = group.create_task(self._measure(reader, metrics))
+            background = [group.create_task(health.keep_beating()), group.create_task(gauges.measure())]
             while not self.stopping.is_set():
                 reader.changed.clear()
                 self._start_missing(group, reader, equipment, make)
-                metrics.router_tasks.set(len(self._running))
-                health.report("tasks", passed=True, got=f"{len(self._running)} open")
-                await _either(reader.changed, self.stopping)
-            await self._stop_tasks(self._running.keys())
-            beating.cancel()
-            measuring.cancel()
+                health.report("group", passed=reader.joined, got="a member" if reader.joined else "joining")
+                if reader.joined and not announced and self._observer.all_open:
+                    announced = True
+                    on_ready()
+                await _either(reader.changed, self.stopping, seconds=_LOOK_SECONDS)
+            await self._stop_tasks(list(self._running))
+            for task in background:
+                task.cancel()
 
     def _start_missing(
         self, group: asyncio.TaskGroup, reader: GroupReader, equipment: Equipment, make: NewTransaction
@@ -181,9 +190,11 @@ class Router:
             if all(PartitionId(topic, number) in owned for topic in LANES.values()):
                 task = RouterTask(number, equipment, lambda number=number: make(number))  # type: ignore[misc] # bound per task
                 self._running[number] = (task, group.create_task(task.run()))
+        self._observer.owns(self._running)
 
     async def _revoke(self, places: Collection[PartitionId]) -> None:
         await self._stop_tasks({place.partition for place in places})
+        self._observer.owns(self._running)
 
     async def _stop_tasks(self, numbers: Collection[int]) -> None:
         leaving = [self._running.pop(number) for number in list(numbers) if number in self._running]
@@ -191,16 +202,6 @@ class Router:
             task.stop()
         if leaving:
             await asyncio.wait([running for _, running in leaving])
-
-    async def _measure(self, reader: GroupReader, metrics: Metrics) -> None:
-        while True:
-            for topic, kind in (
-                (SUBMISSIONS_EXPRESS, TopicClass.SUBMISSIONS_EXPRESS),
-                (SUBMISSIONS_STANDARD, TopicClass.SUBMISSIONS_STANDARD),
-            ):
-                lag = sum(reader.lag(place) for place in reader.assignment() if place.topic == topic)
-                metrics.consumer_lag_records[GroupClass.ROUTER, kind].set(lag)
-            await asyncio.sleep(_MEASURE_SECONDS)
 
     def _kafka_transactions(self, connection: Connection, equipment: Equipment) -> NewTransaction:
         def make(number: int) -> Transaction:
@@ -219,10 +220,11 @@ class Router:
         return wiring.topic_admin(self.settings, self.settings.node).topic_id(ROUTER_STATE)
 
 
-async def _either(*events: asyncio.Event) -> None:
+async def _either(*events: asyncio.Event, seconds: float) -> None:
+    """Return when one of the events is set, or after a while."""
     waits = [asyncio.ensure_future(event.wait()) for event in events]
     try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
     finally:
         for wait in waits:
             wait.cancel()

@@ -15,7 +15,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from axis.apps import topics, wiring
 from axis.apps.inboxes import open_empty_inboxes
@@ -77,7 +77,7 @@ class Site:
     broker: Broker
     created: tuple[str, ...]
 
-    def __enter__(self) -> "Site":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

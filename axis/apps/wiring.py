@@ -11,9 +11,8 @@ from axis.crypto.certificates import CertificateValidator, RevocationNotChecked
 from axis.crypto.keys import load_identity
 from axis.crypto.signing import CmsSigner
 from axis.errors import ConfigurationError
-from axis.ports import BlobStore
 from axis.settings import Settings
-from axis.storage.blobs import open_store
+from axis.storage.blobs import BlobStore, open_store
 from axis.storage.directory_files import DirectoryFiles
 
 

@@ -38,6 +38,8 @@ class Judgement:
     Attributes:
         signer: who submitted it; None when nobody is established.
         recipients: the inboxes it was copied to.
+        part_sizes: of an accepted envelope, in bytes.
+        seconds: time spent on examining it.
         receipt: the event of the receipt that was made or forwarded; None where there was none.
     """
 
@@ -49,6 +51,8 @@ class Judgement:
     urgency: Urgency | None = None
     recipients: tuple[OrganisationCode, ...] = ()
     receipt: Event | None = None
+    part_sizes: tuple[int, ...] = ()
+    seconds: float = 0.0
 
 
 @dataclass(slots=True)
@@ -157,6 +161,8 @@ class Decider:
                 verified.header.urgency if verified.header else None,
                 recipients,
                 event,
+                tuple(part.size for part in verified.envelope.parts),
+                each.seconds,
             )
         )
 

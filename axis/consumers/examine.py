@@ -7,6 +7,7 @@ Nothing here decides or writes; a `Candidate` with its first fault is the result
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Final
 
 from axis.consumers.verify import VerifiedEnvelope, VerifiedReceipt, Verifier
@@ -35,12 +36,14 @@ class Candidate:
         verified: what verification established; None when nobody is established.
         fault: the first rule broken; None while none is known.
         outcomes: per recipient, for an envelope that may be routed.
+        seconds: how long verification took.
     """
 
     record: Record
     verified: VerifiedEnvelope | VerifiedReceipt | None = None
     fault: Refused | None = None
     outcomes: tuple[RecipientOutcome, ...] = ()
+    seconds: float = 0.0
 
 
 class Examiner:
@@ -82,6 +85,7 @@ class Examiner:
 
     def _examine(self, record: Record, directory: Directory) -> Candidate:
         candidate = Candidate(record)
+        began = perf_counter()
         try:
             candidate.verified = self._verifier.verify(record.value, directory, record.appended_at)
             match candidate.verified:
@@ -96,6 +100,7 @@ class Examiner:
             candidate.fault = Refused(
                 Reason.INTERNAL_ERROR, f"{type(error).__name__} while examining the record"
             )
+        candidate.seconds = perf_counter() - began
         return candidate
 
     def _admit(

@@ -7,7 +7,7 @@ Every consumer reads committed records only and commits nothing by itself.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
@@ -34,6 +34,10 @@ class GroupReader:
         topics: what to read; partition *i* of all of them always goes to the same member (range assignment).
         group: the consumer group.
         on_revoke: called with partitions that are about to go; the rebalance waits for it. It must not raise.
+
+    Attributes:
+        changed: set when the assignment changed.
+        joined: whether it has an assignment now, be it an empty one.
     """
 
     def __init__(self, connection: Connection, topics: Sequence[str], group: str, on_revoke: Revoke) -> None:
@@ -41,6 +45,7 @@ class GroupReader:
         self._deadline = connection.request_timeout_seconds * 3
         self._on_revoke = on_revoke
         self.changed = asyncio.Event()
+        self.joined = False
         self._consumer = _consumer(
             connection,
             group_id=group,
@@ -125,9 +130,11 @@ class GroupReader:
 
     async def _assigned(self, places: Collection[PartitionId]) -> None:
         self.pause(places)
+        self.joined = True
         self.changed.set()
 
     async def _revoked(self, places: Collection[PartitionId]) -> None:
+        self.joined = False
         await self._on_revoke(places)
         self.changed.set()
 
@@ -150,7 +157,7 @@ class PartitionReader:
         self._deadline = connection.request_timeout_seconds * 3
         self._consumer = _consumer(connection)
 
-    async def __aenter__(self) -> "PartitionReader":
+    async def __aenter__(self) -> Self:
         """Connect.
 
         Raises:
@@ -234,7 +241,7 @@ class PartitionReader:
                 return
 
 
-def _consumer(connection: Connection, **options: Any) -> AIOKafkaConsumer:
+def _consumer(connection: Connection, **options: Any) -> AIOKafkaConsumer:  # noqa: ANN401 - the library's options
     return AIOKafkaConsumer(
         bootstrap_servers=connection.bootstrap_servers,
         client_id=connection.client_id,

@@ -2,10 +2,9 @@
 
 import asyncio
 
-from axis.consumers.kafka import PartitionReader
 from axis.core.topics import ROUTER_STATE
 from axis.errors import IntegrityError
-from axis.ports import DecisionStore, PartitionId, Record
+from axis.ports import BusReader, DecisionStore, PartitionId, Record
 from axis.schemas.avro import Decision, decode
 
 
@@ -17,7 +16,7 @@ class DecisionChangelog:
         decisions: the store to bring up to date.
     """
 
-    def __init__(self, reader: PartitionReader, decisions: DecisionStore) -> None:
+    def __init__(self, reader: BusReader, decisions: DecisionStore) -> None:
         self._reader = reader
         self._decisions = decisions
         self._one_at_a_time = asyncio.Lock()

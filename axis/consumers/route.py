@@ -10,13 +10,13 @@ outcome is unknown the next incarnation learns it from the committed position an
 """
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
 from axis.consumers.decide import Decider, Judgement, Plan
-from axis.consumers.examine import LANES, Examiner
+from axis.consumers.examine import LANES, Candidate, Examiner
+from axis.core.addressing import Directory
 from axis.core.envelope import Lane
 from axis.core.retry import RetrySchedule
 from axis.core.topics import ROUTER_STATE
@@ -26,7 +26,7 @@ from axis.schemas.avro import Decision
 
 _T = TypeVar("_T")
 _WAIT_SECONDS: Final = 0.5
-_log = logging.getLogger(__name__)
+_PIECE_RECORDS: Final = 32
 
 
 class Submissions(Protocol):
@@ -59,10 +59,19 @@ class Workbench(Protocol):
         """Run the work and return its result."""
 
 
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """How long the steps of one batch took, in seconds, waiting included."""
+
+    examine: float
+    decide: float
+    commit: float
+
+
 class Observer(Protocol):
     """Is told what happened; logs and metrics."""
 
-    def committed(self, task: int, judgements: Sequence[Judgement], seconds: float) -> None:
+    def committed(self, task: int, judgements: Sequence[Judgement], timings: Timings) -> None:
         """A batch was committed."""
 
     def failed(self, task: int, error: Unavailable, retry_in_seconds: float) -> None:
@@ -151,23 +160,33 @@ class RouterTask:
         return taken if isinstance(taken, list) else ()
 
     async def _carry_out(self, transaction: Transaction, records: Sequence[Record]) -> None:
-        loop = asyncio.get_running_loop()
-        began = loop.time()
+        equipment, clock = self._equipment, asyncio.get_running_loop().time
         lane = Lane.EXPRESS if records[0].place == self._express else Lane.STANDARD
-        plan = await self._plan(transaction, records, lane)
+        directory = equipment.directory.current()
+        began = clock()
+        candidates = await self._examine(lane, records, directory)
+        await equipment.examiner.complete(candidates, transaction.missing_topics)
+        examined = clock()
+        plan = await equipment.workbench.run(lane, lambda: equipment.decider.decide(candidates, directory))
+        decided = clock()
         await transaction.begin()
         ends = await transaction.append(plan.appends)
         await transaction.advance(_positions(records))
         await transaction.commit()
         self._remember(plan, ends)
-        self._equipment.observer.committed(self.number, plan.judgements, loop.time() - began)
+        timings = Timings(examined - began, decided - examined, clock() - decided)
+        equipment.observer.committed(self.number, plan.judgements, timings)
 
-    async def _plan(self, transaction: Transaction, records: Sequence[Record], lane: Lane) -> Plan:
-        bench, examiner = self._equipment.workbench, self._equipment.examiner
-        directory = self._equipment.directory.current()
-        candidates = await bench.run(lane, lambda: examiner.examine(records, directory))
-        await examiner.complete(candidates, transaction.missing_topics)
-        return await bench.run(lane, lambda: self._equipment.decider.decide(candidates, directory))
+    async def _examine(self, lane: Lane, records: Sequence[Record], directory: Directory) -> list[Candidate]:
+        """Examine a batch in pieces, so that express work never waits longer than for one piece."""
+        candidates: list[Candidate] = []
+        for start in range(0, len(records), _PIECE_RECORDS):
+            piece = records[start : start + _PIECE_RECORDS]
+            candidates += await self._equipment.workbench.run(
+                lane,
+                lambda piece=piece: self._equipment.examiner.examine(piece, directory),  # type: ignore[misc] # bound
+            )
+        return candidates
 
     def _remember(self, plan: Plan, ends: Mapping[PartitionId, int]) -> None:
         changelog = PartitionId(ROUTER_STATE, self.number)

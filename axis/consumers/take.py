@@ -4,6 +4,7 @@ Order: the content is unpacked and verified first, the receipt is kept before it
 byte for byte, until the broker has it. A node that lost its link in between sends it with the next synchronisation.
 """
 
+import asyncio
 import hashlib
 import os
 import tempfile
@@ -19,7 +20,7 @@ from axis.core.policy import AcceptancePolicy
 from axis.core.receipt import Event, Outcome, Receipt, RecipientOutcome, SignedReceipt
 from axis.core.topics import SUBMISSIONS_EXPRESS, SUBMISSIONS_STANDARD
 from axis.errors import IntegrityError, Refused, Unavailable
-from axis.ports import Append, BlobFetcher, BusWriter, Clock, Signer
+from axis.ports import Append, BlobStore, BusWriter, Clock, Signer
 from axis.schemas import avro
 from axis.storage.journal import Journal, StoredDelivery
 
@@ -113,7 +114,7 @@ class Taker:
         return avro.encode_signed_receipt(SignedReceipt(statement, self._signer.sign(statement, now)))
 
 
-async def unpack(delivery: StoredDelivery, folder: Path, blobs: BlobFetcher) -> Unpacked:
+async def unpack(delivery: StoredDelivery, folder: Path, blobs: BlobStore) -> Unpacked:
     """Write the parts of a document into a folder, each verified against the digest that its sender signed.
 
     Files appear under their names only when whole; a name that exists with other content is never overwritten.
@@ -125,7 +126,7 @@ async def unpack(delivery: StoredDelivery, folder: Path, blobs: BlobFetcher) -> 
     """
     envelope, header = opened(delivery.value)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
         return Unpacked(header, tuple([await _write(part, folder, blobs) for part in envelope.parts]))
     except OSError as error:
         raise Unavailable(f"cannot write into {folder}: {error.strerror}") from error
@@ -146,23 +147,35 @@ def opened(value: bytes) -> tuple[Envelope, Header]:
     raise IntegrityError("the journal holds something else than an envelope")
 
 
-async def _write(part: Part, folder: Path, blobs: BlobFetcher) -> Path:
+async def _write(part: Part, folder: Path, blobs: BlobStore) -> Path:
     path = folder / part.name
-    if path.exists():
-        if path.is_file() and path.stat().st_size == part.size and digests_equal(_digest(path), part.digest):
-            return path
-        raise Refused("file-exists", f"{path} exists with other content; choose another folder")
+    if await asyncio.to_thread(_is_there, path, part):
+        return path
     if part.content is None:
         await blobs.fetch_to(part.digest, part.size, path)
-        return path
-    if not digests_equal(sha256(part.content), part.digest):
+    elif not digests_equal(sha256(part.content), part.digest):
         raise IntegrityError(f"part {part.name!a} is not what its sender signed")
-    with tempfile.NamedTemporaryFile(dir=folder, prefix=".axis-", delete=False) as temporary:
-        temporary.write(part.content)
+    else:
+        await asyncio.to_thread(_put, part.content, path)
+    return path
+
+
+def _is_there(path: Path, part: Part) -> bool:
+    """Tell whether the very file is there already; another file of that name is refused."""
+    if not path.exists():
+        return False
+    if path.is_file() and path.stat().st_size == part.size and digests_equal(_digest(path), part.digest):
+        return True
+    raise Refused("file-exists", f"{path} exists with other content; choose another folder")
+
+
+def _put(content: bytes, path: Path) -> None:
+    """Write a file so that it appears whole or not at all."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".axis-", delete=False) as temporary:
+        temporary.write(content)
         temporary.flush()
         os.fsync(temporary.fileno())
     Path(temporary.name).rename(path)
-    return path
 
 
 def _digest(path: Path) -> bytes:

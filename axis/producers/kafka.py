@@ -12,13 +12,15 @@ What aiokafka 0.14 does not do for us, and is done here:
 import asyncio
 import logging
 from collections.abc import Awaitable, Collection, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
+    InvalidProducerEpoch,
     KafkaError,
     KafkaTimeoutError,
     MessageSizeTooLargeError,
+    ProducerFenced,
     TopicAuthorizationFailedError,
 )
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
@@ -183,9 +185,11 @@ class KafkaTransaction:
         try:
             return await asyncio.wait_for(call, self._deadline)
         except TimeoutError as error:
-            raise failure(f"{doing} took longer than {self._deadline:g} s") from error
+            raise failure(f"{doing} took longer than {self._deadline:g} s", fault="timeout") from error
         except (KafkaError, OSError, AssertionError) as error:
-            raise failure(f"{doing} failed: {type(error).__name__}: {error}") from error
+            raise failure(
+                f"{doing} failed: {type(error).__name__}: {error}", fault=_fault_of(error)
+            ) from error
 
 
 class KafkaWriter:
@@ -210,7 +214,7 @@ class KafkaWriter:
             linger_ms=0,
         )
 
-    async def __aenter__(self) -> "KafkaWriter":
+    async def __aenter__(self) -> Self:
         """Connect.
 
         Raises:
@@ -254,6 +258,16 @@ class KafkaWriter:
         except (KafkaError, OSError) as error:
             raise OutcomeUnknown(f"{append.topic}: {type(error).__name__}: {error}") from error
         return int(metadata.offset)
+
+
+def _fault_of(error: BaseException) -> str:
+    match error:
+        case ProducerFenced() | InvalidProducerEpoch():
+            return "fenced"
+        case MessageSizeTooLargeError() | TopicAuthorizationFailedError():
+            return "refused"
+        case _:
+            return "unreachable"
 
 
 async def _settled(waiting: "asyncio.Future[Any]") -> None:

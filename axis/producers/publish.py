@@ -24,7 +24,7 @@ from axis.core.policy import AcceptancePolicy
 from axis.core.retry import RetrySchedule
 from axis.core.topics import SUBMISSIONS_EXPRESS, SUBMISSIONS_STANDARD
 from axis.errors import OutcomeUnknown, Refused, Unavailable
-from axis.ports import Append, BusWriter, Clock, PartStore, Signer
+from axis.ports import Append, BlobStore, BusWriter, Clock, Signer
 from axis.producers.identity import new_message_id
 from axis.schemas import avro, manifest
 from axis.storage.journal import Journal, StoredSubmission
@@ -109,7 +109,7 @@ class Publisher:
         sender: OrganisationCode,
         environment: str,
         signer: Signer,
-        blobs: PartStore,
+        blobs: BlobStore,
         journal: Journal,
         writer: BusWriter,
         clock: Clock,

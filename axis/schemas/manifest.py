@@ -138,7 +138,7 @@ def _entry(element: xml.Element) -> Entry:
     if [child.tag for child in children] != [f"{{{_DS}}}DigestMethod", f"{{{_DS}}}DigestValue"]:
         raise _malformed("a DataObjectReference must hold DigestMethod and DigestValue")
     method, digest_value = children
-    if dict(method.attrib) != {"Algorithm": _SHA256} or len(method) or len(digest_value):
+    if method.attrib.items() != [("Algorithm", _SHA256)] or len(method) or len(digest_value):
         raise _malformed("the digest algorithm must be SHA-256")
     uri, media_type = str(element.attrib["URI"]), str(element.attrib["MimeType"])
     name = unquote(uri, errors="strict") if uri.isascii() else uri

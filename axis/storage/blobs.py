@@ -12,7 +12,6 @@ import fcntl
 import os
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -26,6 +25,7 @@ from obstore.store import LocalStore, MemoryStore, ObjectStore, S3Store
 
 from axis.core.digest import Digest, digests_equal
 from axis.errors import AxisError, ConfigurationError, IllegalTransition, IntegrityError, Unavailable
+from axis.ports import StoredBlob
 
 CHUNK_BYTES: Final = 1024 * 1024
 
@@ -40,14 +40,6 @@ _T = TypeVar("_T")
 
 class BlobMissing(AxisError):  # noqa: N818 - named as the condition it stands for
     """No content is stored under this digest."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredBlob:
-    """Content that is durable: its address and its size in bytes."""
-
-    digest: Digest
-    size: int
 
 
 def open_store(url: str, base: Path) -> "BlobStore":

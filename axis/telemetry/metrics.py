@@ -160,7 +160,7 @@ class Metrics:
         self.consignments_published = Children(
             new.counter(
                 "axis_consignments_published_total",
-                "Envelopes that the broker acknowledged to the sender.",
+                "Envelopes accepted from a sender.",
                 priority=Urgency,
             ),
             Urgency,
@@ -266,11 +266,10 @@ class Metrics:
         self.produce_errors = Children(
             new.counter(
                 "axis_produce_errors_total",
-                "Writes that the broker did not acknowledge.",
-                topic=TopicClass,
+                "Transactions given up because a write was not acknowledged.",
                 kind=ProduceFault,
             ),
-            product(TopicClass, ProduceFault),
+            ProduceFault,
         )
         unmeasured: tuple[tuple[GroupClass, TopicClass], ...] = ()
         self.consumer_lag_records = Children(
