@@ -5,6 +5,9 @@ what the sender has submitted before: a copy in another partition would be a sec
 partitions by another function (librdkafka's default is CRC-32) is refused with `wrong-partition`, never guessed at.
 """
 
+from functools import lru_cache
+from struct import unpack_from
+
 _M = 0x5BD1E995
 _MASK = 0xFFFFFFFF
 _SEED = 0x9747B28C
@@ -14,9 +17,9 @@ def murmur2(key: bytes) -> int:
     """Return the 32-bit murmur2 hash of a key, unsigned (`org.apache.kafka.common.utils.Utils.murmur2`)."""
     length = len(key)
     h = (_SEED ^ length) & _MASK
-    whole = length & ~3
-    for i in range(0, whole, 4):
-        k = int.from_bytes(key[i : i + 4], "little") * _M & _MASK
+    words, whole = length >> 2, length & ~3
+    for word in unpack_from(f"<{words}I", key):
+        k = word * _M & _MASK
         k = (k ^ k >> 24) * _M & _MASK
         h = (h * _M & _MASK) ^ k
     rest = key[whole:]
@@ -26,6 +29,7 @@ def murmur2(key: bytes) -> int:
     return h ^ h >> 15
 
 
+@lru_cache(maxsize=4096)
 def partition_of(key: str, partitions: int) -> int:
     """Return the partition of a key among `partitions` (>= 1)."""
     return (murmur2(key.encode()) & 0x7FFFFFFF) % partitions

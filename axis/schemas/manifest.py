@@ -25,6 +25,7 @@ _ASIC: Final = "http://uri.etsi.org/02918/v1.2.1#"
 _DS: Final = "http://www.w3.org/2000/09/xmldsig#"
 _SHA256: Final = "http://www.w3.org/2001/04/xmlenc#sha256"
 _SIGNATURE_URI: Final = "META-INF/signature001.p7s"
+_CACHED_CHARACTERS: Final = 255
 _HEADER_TYPE: Final = "avro/binary"
 _MEDIA_TYPE: Final = re.compile(r"[a-z0-9][a-z0-9!#$^_.+-]{0,126}/[a-z0-9][a-z0-9!#$^_.+-]{0,126}")
 
@@ -115,7 +116,8 @@ def is_media_type(text: str) -> bool:
 
 
 def _reference(entry: Entry) -> str:
-    uri = _quoted(entry.name)
+    # Names are cached before they are checked: a longer one would fill memory and is refused anyway.
+    uri = _quoted(entry.name) if len(entry.name) <= _CACHED_CHARACTERS else quote(entry.name, safe="")
     return (
         f'<asic:DataObjectReference URI="{uri}" MimeType="{entry.media_type}">'
         f'<ds:DigestMethod Algorithm="{_SHA256}"/>'
@@ -141,7 +143,10 @@ def _entry(element: xml.Element) -> Entry:
     if method.attrib.items() != [("Algorithm", _SHA256)] or len(method) or len(digest_value):
         raise _malformed("the digest algorithm must be SHA-256")
     uri, media_type = str(element.attrib["URI"]), str(element.attrib["MimeType"])
-    name = unquote(uri, errors="strict") if uri.isascii() else uri
+    try:
+        name = unquote(uri, errors="strict") if uri.isascii() else uri
+    except UnicodeDecodeError as error:
+        raise _malformed("a URI does not stand for a name in UTF-8") from error
     if uri not in (name, quote(name, safe="")):
         raise _malformed("a URI must be the plain or the fully percent-encoded name")
     if not is_media_type(media_type):
