@@ -4,6 +4,7 @@ Safety is not configurable: acknowledgements, idempotence, isolation and commit 
 things are and how large they may be. Paths are relative to the data folder.
 """
 
+import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
@@ -79,7 +80,7 @@ class RouterSettings:
         telemetry_port: 0 for any free port.
     """
 
-    batch_records: int = 200
+    batch_records: int = 500
     telemetry_host: str = "127.0.0.1"
     telemetry_port: int = DEFAULT_TELEMETRY_PORT
 
@@ -148,7 +149,7 @@ def parse(folder: Path, content: Mapping[str, Any]) -> Settings:
     faults.extend(
         f"[{name}] is unknown; expected one of {sorted(known)}" for name in content if name not in known
     )
-    node = _code(str(top.get("node", "")), faults)
+    node = _code(str(top["node"]), faults) if "node" in top else OrganisationCode("")
     if faults:
         raise ConfigurationError(*faults)
     return Settings(
@@ -166,7 +167,7 @@ def parse(folder: Path, content: Mapping[str, Any]) -> Settings:
 def render(settings: Settings) -> str:
     """Return the TOML text of settings, paths relative to the data folder where they lie in it."""
     lines = ["[axis]"]
-    lines += [f'{name} = "{getattr(settings, name)}"' for name in ("environment", "node", "blobs")]
+    lines += [f"{name} = {_literal(getattr(settings, name))}" for name in ("environment", "node", "blobs")]
     for name in ("broker", "signatures", "directory", "router"):
         section = getattr(settings, name)
         lines += ["", f"[{name}]"]
@@ -175,8 +176,13 @@ def render(settings: Settings) -> str:
             if isinstance(value, Path):
                 value = value.relative_to(settings.folder) if value.is_relative_to(settings.folder) else value
                 value = str(value)
-            lines.append(f'{field.name} = "{value}"' if isinstance(value, str) else f"{field.name} = {value}")
+            lines.append(f"{field.name} = {_literal(value)}")
     return "\n".join(lines) + "\n"
+
+
+def _literal(value: str | float) -> str:
+    """Return a TOML value; its strings are written as those of JSON."""
+    return json.dumps(value, ensure_ascii=False)
 
 
 def config_hash(settings: Settings) -> str:
@@ -192,8 +198,8 @@ def _code(text: str, faults: list[str]) -> OrganisationCode:
         return OrganisationCode("")
 
 
-def _section(content: Mapping[str, Any], name: str, kind: type[Any], folder: Path, faults: list[str]) -> Any:
-    types = {field.name: field.type for field in fields(kind)}
+def _section(content: Mapping[str, Any], name: str, kind: type[Any], folder: Path, faults: list[str]) -> Any:  # noqa: ANN401 - one of the dataclasses above
+    types: dict[str, Any] = {field.name: field.type for field in fields(kind)}
     values = _table(
         content,
         name,
@@ -204,10 +210,10 @@ def _section(content: Mapping[str, Any], name: str, kind: type[Any], folder: Pat
     for key, expected in types.items():
         if expected is Path and key in values:
             values[key] = folder / str(values[key])
-    return kind(**values) if len(values) >= len(types) - len(_defaulted(kind)) else None
+    return kind(**values) if types.keys() - _defaulted(kind) <= values.keys() else None
 
 
-def _plain(expected: Any) -> type:
+def _plain(expected: type) -> type:
     return str if expected is Path else expected
 
 

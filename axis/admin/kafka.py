@@ -6,10 +6,19 @@ Synchronous, for commands and start-up; every request has a deadline.
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from datetime import datetime
+from enum import Enum
 from pathlib import Path
 from typing import Any, Final
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka import (
+    ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
 from confluent_kafka.admin import (  # type: ignore[attr-defined] # its documented names, imported without __all__
     AdminClient,
     AlterConfigOpType,
@@ -17,11 +26,13 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # its document
     ConfigResource,
     ConfigSource,
     NewTopic,
+    OffsetSpec,
     ResourceType,
 )
 
 from axis.core.topics import PREFIX, ActualTopic, Missing, SettingDiffers
 from axis.errors import AxisError, ConfigurationError, OutcomeUnknown, Unavailable
+from axis.ports import PartitionId
 
 _MARGIN_SECONDS: Final = 5.0
 """What a future may take longer than the request it stands for."""
@@ -43,6 +54,14 @@ _UNKNOWN_OUTCOME: Final = frozenset({KafkaError._TIMED_OUT, KafkaError.REQUEST_T
 _silent = logging.getLogger("axis.admin.librdkafka")
 _silent.addHandler(logging.NullHandler())
 _silent.propagate = False
+
+
+class Bound(Enum):
+    """An end of a partition: the first offset kept, or the one after the last record written or committed."""
+
+    BEGINNING = "beginning"
+    WRITTEN = "written"
+    COMMITTED = "committed"
 
 
 class TopicAdmin:
@@ -114,6 +133,61 @@ class TopicAdmin:
         """
         futures = self._client.describe_topics(TopicCollection([name]), request_timeout=self._timeout_seconds)
         return str(self._result(f"describing topic {name}", futures[name]).topic_id)
+
+    def partitions(self) -> dict[str, int]:
+        """Return how many partitions each topic in the axis's name space has.
+
+        Raises:
+            Unavailable: the cluster does not answer.
+        """
+        try:
+            found = self._client.list_topics(timeout=self._timeout_seconds).topics
+        except KafkaException as error:
+            raise self._translated("listing topics", error) from error
+        return {name: len(topic.partitions) for name, topic in found.items() if name.startswith(PREFIX)}
+
+    def committed(self, group: str) -> dict[PartitionId, int]:
+        """Return the committed positions of a consumer group; nothing for partitions that it never committed.
+
+        Raises:
+            Unavailable: the cluster does not answer.
+        """
+        request = [ConsumerGroupTopicPartitions(group)]
+        futures = self._client.list_consumer_group_offsets(request, request_timeout=self._timeout_seconds)
+        answer = self._result(f"reading the positions of {group}", futures[group])
+        positions = {PartitionId(tp.topic, tp.partition): tp.offset for tp in answer.topic_partitions}
+        return {place: offset for place, offset in positions.items() if offset >= 0}
+
+    def offsets(self, places: Iterable[PartitionId], which: datetime | Bound) -> dict[PartitionId, int]:
+        """Return an offset of each of these partitions.
+
+        Args:
+            places: the partitions.
+            which: a bound, or the moment at or after which the record was appended; where there is none, the end.
+
+        Raises:
+            Unavailable: the cluster does not answer, or a partition has no leader now.
+        """
+        match which:
+            case Bound.BEGINNING:
+                spec = OffsetSpec.earliest()  # type: ignore[no-untyped-call] # the library has no types
+            case Bound.WRITTEN | Bound.COMMITTED:
+                spec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+            case moment:
+                spec = OffsetSpec.for_timestamp(int(moment.timestamp() * 1000))
+        level = IsolationLevel.READ_UNCOMMITTED if which is Bound.WRITTEN else IsolationLevel.READ_COMMITTED
+        wanted = {TopicPartition(place.topic, place.partition): spec for place in places}
+        if not wanted:
+            return {}
+        futures = self._client.list_offsets(
+            wanted, isolation_level=level, request_timeout=self._timeout_seconds
+        )
+        found = {
+            PartitionId(tp.topic, tp.partition): int(self._result(f"reading {tp.topic}", future).offset)
+            for tp, future in futures.items()
+        }
+        late = [place for place, offset in found.items() if offset < 0]
+        return found | self.offsets(late, Bound.COMMITTED) if late else found
 
     def create(self, missing: Sequence[Missing]) -> tuple[str, ...]:
         """Create topics and return the names of those that this call created, sorted.

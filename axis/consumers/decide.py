@@ -4,9 +4,10 @@ The result is a `Plan`: everything that one transaction writes, and what is to b
 Deciding has no effect of its own; the plan is the effect.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Final
 
 from axis.consumers.examine import Candidate
 from axis.consumers.verify import VerifiedEnvelope, VerifiedReceipt
@@ -64,6 +65,26 @@ class Plan:
     judgements: list[Judgement] = field(default_factory=list)
 
 
+_NEVER: Final = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(slots=True)
+class Batch:
+    """A batch being decided.
+
+    Attributes:
+        directory: what it is judged by, throughout.
+        known: decisions about its keys; grows while it is decided, so that a batch sees its own duplicates.
+        plan: its whole effect so far.
+        now: the time that its receipts carry.
+    """
+
+    directory: Directory
+    known: dict[str, Decision]
+    plan: Plan = field(default_factory=Plan)
+    now: datetime = _NEVER
+
+
 class Decider:
     """The decisions of one axis node.
 
@@ -99,15 +120,21 @@ class Decider:
         self._receipt_partitions = receipt_partitions
         self._quarantine_partitions = quarantine_partitions
 
-    def decide(self, candidates: Sequence[Candidate], directory: Directory) -> Plan:
-        """Look keys up, write receipts, and return the effect of the batch."""
+    def begin(self, directory: Directory, pending: Mapping[str, Decision]) -> Batch:
+        """Start a batch.
+
+        Args:
+            directory: the directory that the whole batch is judged by.
+            pending: decisions that are made but not yet committed, of another batch of the same task.
+        """
+        return Batch(directory, dict(pending))
+
+    def extend(self, batch: Batch, candidates: Sequence[Candidate]) -> None:
+        """Decide about more submissions of a batch, in order."""
+        batch.now = self._clock.now()
         keys = [_key(each) for each in candidates]
-        batch = _Batch(
-            plan=Plan(),
-            known=dict(self._decisions.lookup(key for key in keys if key is not None)),
-            directory=directory,
-            now=self._clock.now(),
-        )
+        unknown = [key for key in keys if key is not None and key not in batch.known]
+        batch.known.update(self._decisions.lookup(unknown))
         for each, key in zip(candidates, keys, strict=True):
             match each.verified:
                 case None:
@@ -116,9 +143,8 @@ class Decider:
                     self._consign(batch, each, envelope, key)
                 case VerifiedReceipt() as receipt:
                     self._forward(batch, each, receipt, key)
-        return batch.plan
 
-    def _consign(self, batch: "_Batch", each: Candidate, verified: VerifiedEnvelope, key: str | None) -> None:
+    def _consign(self, batch: Batch, each: Candidate, verified: VerifiedEnvelope, key: str | None) -> None:
         """Accept, refuse, or repeat the answer of an envelope."""
         fault = each.fault
         if key is not None and (prior := batch.known.get(key)) is not None:
@@ -148,7 +174,7 @@ class Decider:
         name = (message_id or verified.digest.hex()).encode()
         recipients = consigned(outcomes)
         batch.plan.appends += [Append(inbox_topic(code), 0, name, value) for code in recipients]
-        self._publish(batch, verified.signer, name, receipt)
+        self._publish(batch, verified.signer if each.answerable else None, name, receipt)
         if key is not None and (fault is None or fault.reason not in UNREMEMBERED):
             _remember(batch, key, each.record.partition, Decision(verified.digest, receipt))
         batch.plan.judgements.append(
@@ -166,13 +192,13 @@ class Decider:
             )
         )
 
-    def _forward(self, batch: "_Batch", each: Candidate, verified: VerifiedReceipt, key: str | None) -> None:
+    def _forward(self, batch: Batch, each: Candidate, verified: VerifiedReceipt, key: str | None) -> None:
         """Pass a recipient's receipt on to the sender of the document, once."""
         receipt, fault = verified.receipt, each.fault
         if key is not None and fault is None and (prior := batch.known.get(key)) is not None:
             if prior.digest == verified.digest:
                 batch.plan.judgements.append(
-                    Judgement(each.record, Disposition.DUPLICATE, None, verified.issuer, receipt.message_id)
+                    Judgement(each.record, Disposition.DUPLICATE, None, verified.issuer, _message_id(each))
                 )
                 return
             fault = Refused(
@@ -196,22 +222,22 @@ class Decider:
                 (),
                 fault,
             )
-            self._publish(batch, verified.issuer, name, answer)
+            self._publish(batch, verified.issuer if each.answerable else None, name, answer)
         batch.plan.judgements.append(
             Judgement(
                 each.record,
                 Disposition.REFUSED if fault else Disposition.ACCEPTED,
                 Reason(fault.reason) if fault else None,
                 verified.issuer,
-                receipt.message_id,
+                _message_id(each),
                 receipt=Event.SUBMISSION_REJECTION if fault else receipt.event,
             )
         )
 
-    def _repeat(self, batch: "_Batch", each: Candidate, verified: VerifiedEnvelope, prior: Decision) -> None:
+    def _repeat(self, batch: Batch, each: Candidate, verified: VerifiedEnvelope, prior: Decision) -> None:
         """Give the stored receipt again, byte for byte; nothing else happens a second time."""
         message_id = _message_id(each)
-        if prior.receipt is not None and message_id is not None:
+        if prior.receipt is not None and message_id is not None and each.answerable:
             batch.plan.appends.append(
                 Append(inbox_topic(verified.signer), 0, message_id.encode(), prior.receipt)
             )
@@ -219,18 +245,22 @@ class Decider:
             Judgement(each.record, Disposition.DUPLICATE, None, verified.signer, message_id)
         )
 
-    def _quarantine(self, batch: "_Batch", each: Candidate) -> None:
+    def _quarantine(self, batch: Batch, each: Candidate) -> None:
         record, fault = each.record, each.fault
         assert fault is not None  # noqa: S101 - nobody established means a fault
+        # What decompressed to more than a record may hold stays where it is; `source` says where that is.
+        held = len(record.key or b"") + len(record.value or b"") <= self._policy.max_record_bytes
         value = encode_quarantine(
             QuarantineRecord(
                 reason=Reason(fault.reason),
-                detail=fault.detail,
+                detail=fault.detail
+                if held
+                else f"{fault.detail}; key and value are too large to be kept here",
                 source=_source(record),
                 appended_at=record.appended_at,
                 quarantined_at=batch.now,
-                key=record.key,
-                value=record.value,
+                key=record.key if held else None,
+                value=record.value if held else None,
                 policy_version=self._policy.version,
             )
         )
@@ -241,7 +271,7 @@ class Decider:
 
     def _attest(
         self,
-        batch: "_Batch",
+        batch: Batch,
         record: Record,
         event: Event,
         message_id: MessageId | None,
@@ -272,25 +302,15 @@ class Decider:
         )
         return encode_signed_receipt(SignedReceipt(statement, self._signer.sign(statement, batch.now)))
 
-    def _publish(self, batch: "_Batch", owner: OrganisationCode, name: bytes, receipt: bytes) -> None:
-        """Write a receipt to the legal record and to the inbox of the organisation that it concerns."""
-        batch.plan.appends += [
-            Append(RECEIPTS, partition_of(name.decode(), self._receipt_partitions), name, receipt),
-            Append(inbox_topic(owner), 0, name, receipt),
-        ]
+    def _publish(self, batch: Batch, owner: OrganisationCode | None, name: bytes, receipt: bytes) -> None:
+        """Write a receipt to the legal record and, where there is one, to the inbox of whom it concerns."""
+        partition = partition_of(name.decode(), self._receipt_partitions)
+        batch.plan.appends.append(Append(RECEIPTS, partition, name, receipt))
+        if owner is not None:
+            batch.plan.appends.append(Append(inbox_topic(owner), 0, name, receipt))
 
 
-@dataclass(slots=True)
-class _Batch:
-    """What the decisions of one batch share; `known` grows while it is decided, so a batch sees its own duplicates."""
-
-    plan: Plan
-    known: dict[str, Decision]
-    directory: Directory
-    now: datetime
-
-
-def _remember(batch: _Batch, key: str, partition: int, decision: Decision) -> None:
+def _remember(batch: Batch, key: str, partition: int, decision: Decision) -> None:
     batch.known[key] = batch.plan.decisions[key] = decision
     batch.plan.appends.append(Append(ROUTER_STATE, partition, key.encode(), encode_decision(decision)))
 
@@ -314,7 +334,8 @@ def _key(each: Candidate) -> str | None:
         case VerifiedEnvelope(signer=signer) if message_id is not None:
             return f"{signer}/{message_id}"
         case VerifiedReceipt(issuer=issuer, receipt=receipt) if message_id is not None:
-            return f"{issuer}/{receipt.event}/{message_id}"
+            # Two senders may have chosen the same message id, one of them on purpose.
+            return f"{issuer}/{receipt.event}/{receipt.sender}/{message_id}"
         case _:
             return None
 

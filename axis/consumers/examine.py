@@ -36,6 +36,7 @@ class Candidate:
         verified: what verification established; None when nobody is established.
         fault: the first rule broken; None while none is known.
         outcomes: per recipient, for an envelope that may be routed.
+        answerable: whether the signer has an inbox; without one, its receipt is in the legal record alone.
         seconds: how long verification took.
     """
 
@@ -43,6 +44,7 @@ class Candidate:
     verified: VerifiedEnvelope | VerifiedReceipt | None = None
     fault: Refused | None = None
     outcomes: tuple[RecipientOutcome, ...] = ()
+    answerable: bool = True
     seconds: float = 0.0
 
 
@@ -74,14 +76,13 @@ class Examiner:
         Raises:
             Unavailable: blob store or broker do not answer; nothing is decided.
         """
-        inboxes = {inbox_topic(code) for each in candidates for code in consigned(each.outcomes)}
+        inboxes = {inbox_topic(code) for each in candidates for code in _concerned(each)}
         absent = set(await missing_topics(inboxes)) if inboxes else set()
         for each in candidates:
-            if each.fault is not None or not isinstance(each.verified, VerifiedEnvelope):
-                continue
-            each.fault = await self._missing_blob(each.verified)
-            if absent and each.fault is None:
-                each.outcomes, each.fault = _without(absent, each.outcomes)
+            if absent:
+                _check_inboxes(each, absent)
+            if each.fault is None and isinstance(each.verified, VerifiedEnvelope):
+                each.fault = await self._missing_blob(each.verified)
 
     def _examine(self, record: Record, directory: Directory) -> Candidate:
         candidate = Candidate(record)
@@ -177,18 +178,37 @@ class Examiner:
         return None
 
 
-def _without(
-    absent: Collection[str], outcomes: tuple[RecipientOutcome, ...]
-) -> tuple[tuple[RecipientOutcome, ...], Refused | None]:
+def _concerned(each: Candidate) -> tuple[OrganisationCode, ...]:
+    """Return the signer and everyone that something is written for: all of them need an inbox."""
+    match each.verified:
+        case VerifiedEnvelope(signer=signer):
+            return (signer, *consigned(each.outcomes))
+        case VerifiedReceipt(issuer=issuer, receipt=receipt) if each.fault is None:
+            return (issuer, receipt.sender)
+        case VerifiedReceipt(issuer=issuer):
+            return (issuer,)
+        case None:
+            return ()
+
+
+def _check_inboxes(each: Candidate, absent: Collection[str]) -> None:
     """Turn consignments into inboxes that do not exist into refusals; refuse the whole when nobody is left."""
-    kept = tuple(
+    each.answerable = not any(inbox_topic(code) in absent for code in _concerned(each)[:1])
+    if each.fault is not None:
+        return
+    each.outcomes = tuple(
         RecipientOutcome(o.recipient, Outcome.REFUSED, Reason.INBOX_MISSING)
         if o.outcome is Outcome.CONSIGNED and inbox_topic(o.recipient) in absent
         else o
-        for o in outcomes
+        for o in each.outcomes
     )
-    if consigned(kept):
-        return kept, None
-    return kept, Refused(
-        Reason.INBOX_MISSING, "no recipient has an inbox yet: the operator has to run `axis topics apply`"
-    )
+    match each.verified:
+        case VerifiedReceipt(receipt=receipt):
+            served = inbox_topic(receipt.sender) not in absent
+        case _:
+            served = each.answerable and bool(consigned(each.outcomes))
+    if not served:
+        each.fault = Refused(
+            Reason.INBOX_MISSING,
+            "the sender or every recipient has no inbox yet: the operator has to run `axis topics apply`",
+        )

@@ -11,9 +11,10 @@ from functools import lru_cache
 
 from axis.consumers.verify import VerifiedEnvelope, VerifiedReceipt, Verifier
 from axis.core.addressing import Directory, OrganisationCode
-from axis.core.admission import check_environment, check_sender
+from axis.core.admission import check_environment, check_fields, check_sender
 from axis.core.consignment import STEP_OF, Step, advance
 from axis.core.digest import Digest, digests_equal
+from axis.core.disposition import Reason
 from axis.core.envelope import Envelope, Header
 from axis.core.receipt import Event, Outcome, Receipt, SignedReceipt
 from axis.core.routing import consigned
@@ -124,7 +125,7 @@ class Inbox:
 
     def _entry(self, record: Record, directory: Directory) -> Entry:
         try:
-            verified = self._verifier.verify(record.value, directory, record.appended_at)
+            verified = self._verified(record, directory)
             match verified:
                 case VerifiedEnvelope():
                     return self._document(record, verified, directory)
@@ -135,12 +136,24 @@ class Inbox:
         except IllegalTransition as error:
             return Rejected(record.offset, "receipt-out-of-order", str(error))
 
+    def _verified(self, record: Record, directory: Directory) -> VerifiedEnvelope | VerifiedReceipt:
+        try:
+            return self._verifier.verify(record.value, directory, record.appended_at)
+        except Refused:
+            raise
+        except Exception as error:
+            # One record must never stop an inbox; it stays in Kafka and is named by its offset.
+            raise Refused(
+                Reason.INTERNAL_ERROR, f"{type(error).__name__} while verifying the record"
+            ) from error
+
     def _document(self, record: Record, verified: VerifiedEnvelope, directory: Directory) -> Document:
         if verified.fault is not None or verified.header is None:
             raise verified.fault or Refused("header-malformed", "the envelope has no header")
         header = verified.header
         check_sender(header, verified.signer)
         check_environment(header, self._environment)
+        check_fields(header)
         self._check_addressed(header, directory, record.appended_at)
         fresh = self._journal.add_delivery(
             StoredDelivery(
@@ -212,6 +225,7 @@ class Inbox:
             submission is None
             or receipt.sender != self._owner
             or not digests_equal(submission.digest, receipt.envelope_digest)
+            or receipt.message_id not in {None, submission.message_id}
         ):
             raise Refused(
                 "receipt-not-ours", f"it is about {receipt.message_id}, which this node did not send"

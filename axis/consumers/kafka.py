@@ -21,6 +21,8 @@ from axis.ports import PartitionId, Record
 _T = TypeVar("_T")
 _FETCH_WAIT_MS: Final = 250
 _POLL_MS: Final = 500
+_TAIL_POLL_MS: Final = 20
+"""How long to wait for records that may not come: a tail often ends with control records, which nobody is handed."""
 _MAX_POLL_RECORDS: Final = 500
 
 Revoke = Callable[[Collection[PartitionId]], Awaitable[None]]
@@ -201,8 +203,10 @@ class PartitionReader:
         found = (await _within(call, self._deadline, place.topic))[tp]
         return int(found.offset) if found is not None else await self.end(place)
 
-    async def read(self, starts: Mapping[PartitionId, int]) -> AsyncIterator[Sequence[Record]]:
-        """Yield batches from the given offsets on, for ever; an empty batch when nothing came for a while.
+    async def read(
+        self, starts: Mapping[PartitionId, int], wait_ms: int = _POLL_MS
+    ) -> AsyncIterator[Sequence[Record]]:
+        """Yield batches from the given offsets on, for ever; an empty batch when nothing came for `wait_ms`.
 
         An offset that retention has removed is moved to the first one kept.
         """
@@ -212,7 +216,7 @@ class PartitionReader:
             self._consumer.seek(tp, start)
         while True:
             try:
-                batches = await self._consumer.getmany(timeout_ms=_POLL_MS, max_records=_MAX_POLL_RECORDS)
+                batches = await self._consumer.getmany(timeout_ms=wait_ms, max_records=_MAX_POLL_RECORDS)
             except OffsetOutOfRangeError as error:
                 for tp in error.args[0]:
                     place = PartitionId(tp.topic, tp.partition)
@@ -222,13 +226,21 @@ class PartitionReader:
                 raise Unavailable(f"cannot read: {type(error).__name__}: {error}") from error
             yield [_record(record) for batch in batches.values() for record in batch]
 
-    async def read_to_end(self, starts: Mapping[PartitionId, int]) -> AsyncIterator[Sequence[Record]]:
-        """Yield what is committed now, from the given offsets on, then stop."""
-        ends = {place: await self.end(place) for place in starts}
+    async def read_to_end(
+        self, starts: Mapping[PartitionId, int], ends: Mapping[PartitionId, int] | None = None
+    ) -> AsyncIterator[Sequence[Record]]:
+        """Yield what is committed now, from the given offsets on, then stop.
+
+        Args:
+            starts: the first offset of each partition.
+            ends: the offsets to stop before, where they are known; each at most the partition's present end.
+        """
+        if ends is None:
+            ends = {place: await self.end(place) for place in starts}
         waiting = {place for place, start in starts.items() if start < ends[place]}
         if not waiting:
             return
-        async for records in self.read({place: starts[place] for place in waiting}):
+        async for records in self.read({place: starts[place] for place in waiting}, _TAIL_POLL_MS):
             kept = [record for record in records if record.offset < ends[record.place]]
             if kept:
                 yield kept

@@ -3,7 +3,7 @@
 import asyncio
 
 from axis.core.topics import ROUTER_STATE
-from axis.errors import IntegrityError
+from axis.errors import IntegrityError, Refused
 from axis.ports import BusReader, DecisionStore, PartitionId, Record
 from axis.schemas.avro import Decision, decode
 
@@ -46,7 +46,17 @@ class DecisionChangelog:
 
 
 def _entry(record: Record) -> tuple[str, Decision]:
-    decision = decode(record.value or b"")
-    if not isinstance(decision, Decision) or record.key is None:
-        raise IntegrityError(f"{record.topic}/{record.partition}/{record.offset} is no decision")
-    return record.key.decode(), decision
+    try:
+        decision = decode(record.value or b"")
+        if isinstance(decision, Decision) and record.key is not None:
+            return record.key.decode(), decision
+    except (Refused, UnicodeDecodeError) as error:
+        raise _no_decision(record) from error
+    raise _no_decision(record)
+
+
+def _no_decision(record: Record) -> IntegrityError:
+    return IntegrityError(
+        f"{record.topic}/{record.partition}/{record.offset} is no decision: something else than a router wrote there;"
+        " withdraw its right to write"
+    )

@@ -5,6 +5,9 @@
     rewind    set both lanes to their committed positions, which are final only now
     repeat    take → examine → complete → decide → begin, append, advance, commit → remember
 
+A standard batch may be large, because a transaction costs nearly the same whatever it holds. It is examined and decided
+in pieces, and between two pieces express work that arrived meanwhile is carried out first, in a transaction of its own.
+
 A failure anywhere gives the incarnation up: nothing is remembered before its commit succeeded, and after a commit whose
 outcome is unknown the next incarnation learns it from the committed position and the changelog.
 """
@@ -14,9 +17,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
-from axis.consumers.decide import Decider, Judgement, Plan
-from axis.consumers.examine import LANES, Candidate, Examiner
-from axis.core.addressing import Directory
+from axis.consumers.decide import Batch, Decider, Judgement, Plan
+from axis.consumers.examine import LANES, Examiner
 from axis.core.envelope import Lane
 from axis.core.retry import RetrySchedule
 from axis.core.topics import ROUTER_STATE
@@ -27,6 +29,7 @@ from axis.schemas.avro import Decision
 _T = TypeVar("_T")
 _WAIT_SECONDS: Final = 0.5
 _PIECE_RECORDS: Final = 32
+_EXPRESS_RECORDS: Final = 100
 
 
 class Submissions(Protocol):
@@ -59,13 +62,13 @@ class Workbench(Protocol):
         """Run the work and return its result."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Timings:
     """How long the steps of one batch took, in seconds, waiting included."""
 
-    examine: float
-    decide: float
-    commit: float
+    examine: float = 0.0
+    decide: float = 0.0
+    commit: float = 0.0
 
 
 class Observer(Protocol):
@@ -142,51 +145,72 @@ class RouterTask:
             await self._equipment.submissions.rewind(self._lanes)
             self._equipment.observer.opened(self.number, restored)
             while not self._stopping.is_set():
-                records = await self._next()
-                if records:
-                    await self._carry_out(transaction, records)
+                if not await self._carry_out_express(transaction, {}):
+                    await self._carry_out_next(transaction)
         finally:
             self._equipment.submissions.pause(self._lanes)
             await transaction.close()
 
-    async def _next(self) -> Sequence[Record]:
-        """Return the next batch: whatever is express, else whatever comes first."""
-        take, limit = self._equipment.submissions.take, self._equipment.batch_records
-        express = await take((self._express,), limit, 0)
-        if express:
-            return express
+    async def _carry_out_express(self, transaction: Transaction, pending: Mapping[str, Decision]) -> bool:
+        """Carry out what waits in the express lane; return whether there was anything."""
+        records = await self._equipment.submissions.take((self._express,), _EXPRESS_RECORDS, 0)
+        if not records:
+            return False
+        batch = self._equipment.decider.begin(self._equipment.directory.current(), pending)
+        timings = Timings()
+        await self._extend(Lane.EXPRESS, transaction, batch, records, timings)
+        await self._commit(transaction, batch, records, timings)
+        return True
+
+    async def _carry_out_next(self, transaction: Transaction) -> None:
+        """Wait for work in either lane and carry it out."""
+        equipment = self._equipment
         # A rebalance waits for this task to stop, and taking waits for the rebalance: the stop must win.
-        taken = await _first(take(self._lanes, limit, _WAIT_SECONDS), self._stopping.wait())
-        return taken if isinstance(taken, list) else ()
-
-    async def _carry_out(self, transaction: Transaction, records: Sequence[Record]) -> None:
-        equipment, clock = self._equipment, asyncio.get_running_loop().time
-        lane = Lane.EXPRESS if records[0].place == self._express else Lane.STANDARD
-        directory = equipment.directory.current()
-        began = clock()
-        candidates = await self._examine(lane, records, directory)
-        await equipment.examiner.complete(candidates, transaction.missing_topics)
-        examined = clock()
-        plan = await equipment.workbench.run(lane, lambda: equipment.decider.decide(candidates, directory))
-        decided = clock()
-        await transaction.begin()
-        ends = await transaction.append(plan.appends)
-        await transaction.advance(_positions(records))
-        await transaction.commit()
-        self._remember(plan, ends)
-        timings = Timings(examined - began, decided - examined, clock() - decided)
-        equipment.observer.committed(self.number, plan.judgements, timings)
-
-    async def _examine(self, lane: Lane, records: Sequence[Record], directory: Directory) -> list[Candidate]:
-        """Examine a batch in pieces, so that express work never waits longer than for one piece."""
-        candidates: list[Candidate] = []
+        wait = equipment.submissions.take(self._lanes, equipment.batch_records, _WAIT_SECONDS)
+        records = await _first(wait, self._stopping.wait())
+        if not records:
+            return
+        records = sorted(records, key=lambda record: record.place != self._express)
+        batch = equipment.decider.begin(equipment.directory.current(), {})
+        timings = Timings()
         for start in range(0, len(records), _PIECE_RECORDS):
             piece = records[start : start + _PIECE_RECORDS]
-            candidates += await self._equipment.workbench.run(
-                lane,
-                lambda piece=piece: self._equipment.examiner.examine(piece, directory),  # type: ignore[misc] # bound
-            )
-        return candidates
+            lane = Lane.EXPRESS if piece[0].place == self._express else Lane.STANDARD
+            await self._extend(lane, transaction, batch, piece, timings)
+            if lane is Lane.STANDARD:
+                await self._carry_out_express(transaction, batch.known)
+        await self._commit(transaction, batch, records, timings)
+
+    async def _extend(
+        self,
+        lane: Lane,
+        transaction: Transaction,
+        batch: Batch,
+        records: Sequence[Record],
+        timings: Timings,
+    ) -> None:
+        equipment, clock = self._equipment, asyncio.get_running_loop().time
+        began = clock()
+        candidates = await equipment.workbench.run(
+            lane, lambda: equipment.examiner.examine(records, batch.directory)
+        )
+        await equipment.examiner.complete(candidates, transaction.missing_topics)
+        examined = clock()
+        await equipment.workbench.run(lane, lambda: equipment.decider.extend(batch, candidates))
+        timings.examine += examined - began
+        timings.decide += clock() - examined
+
+    async def _commit(
+        self, transaction: Transaction, batch: Batch, records: Sequence[Record], timings: Timings
+    ) -> None:
+        began = asyncio.get_running_loop().time()
+        await transaction.begin()
+        ends = await transaction.append(batch.plan.appends)
+        await transaction.advance(_positions(records))
+        await transaction.commit()
+        self._remember(batch.plan, ends)
+        timings.commit = asyncio.get_running_loop().time() - began
+        self._equipment.observer.committed(self.number, batch.plan.judgements, timings)
 
     def _remember(self, plan: Plan, ends: Mapping[PartitionId, int]) -> None:
         changelog = PartitionId(ROUTER_STATE, self.number)
@@ -202,12 +226,12 @@ def _positions(records: Sequence[Record]) -> dict[PartitionId, int]:
     return positions
 
 
-async def _first(wanted: Awaitable[_T], stop: Awaitable[object]) -> _T | object:
-    """Return what comes first; the other one is cancelled."""
-    tasks = [asyncio.ensure_future(wanted), asyncio.ensure_future(stop)]
+async def _first(wanted: Awaitable[_T], stop: Awaitable[object]) -> _T | None:
+    """Return what is wanted, or None when the stop came first; the other one is cancelled."""
+    tasks = (asyncio.ensure_future(wanted), asyncio.ensure_future(stop))
     try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        return tasks[0].result() if tasks[0] in done else None
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        return tasks[0].result() if tasks[0].done() else None
     finally:
         for task in tasks:
             task.cancel()

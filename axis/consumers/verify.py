@@ -104,6 +104,12 @@ class Verifier:
         """
         if value is None:
             raise Refused(Reason.UNDECODABLE, "the record has no value, expected an envelope or a receipt")
+        if len(value) > self.policy.max_record_bytes:
+            raise Refused(
+                Reason.OVERSIZED,
+                f"got {len(value)} bytes with SHA-256 {sha256(value).hex()}, expected at most"
+                f" {self.policy.max_record_bytes}; store large parts as blobs",
+            )
         decoded = avro.decode(value)
         match decoded:
             case Envelope():

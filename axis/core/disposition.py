@@ -29,6 +29,7 @@ class Reason(StrEnum):
     CERTIFICATE_UNTRUSTED = "certificate-untrusted"
     CERTIFICATE_EXPIRED = "certificate-expired"
     CERTIFICATE_USAGE = "certificate-usage"
+    CERTIFICATE_REVOKED = "certificate-revoked"
     CERTIFICATE_NOT_ENROLLED = "certificate-not-enrolled"
     INTERNAL_ERROR = "internal-error"
     # The sender is established; the fault lies in unsigned bytes, or in where the record was put.
@@ -69,6 +70,7 @@ UNESTABLISHED: Final = frozenset(
         Reason.CERTIFICATE_UNTRUSTED,
         Reason.CERTIFICATE_EXPIRED,
         Reason.CERTIFICATE_USAGE,
+        Reason.CERTIFICATE_REVOKED,
         Reason.CERTIFICATE_NOT_ENROLLED,
         Reason.INTERNAL_ERROR,
     }

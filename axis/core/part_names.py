@@ -8,7 +8,7 @@ import unicodedata
 from typing import Final
 
 _DEVICES: Final = frozenset(
-    {"con", "prn", "aux", "nul", *(f"com{i}" for i in range(1, 10)), *(f"lpt{i}" for i in range(1, 10))}
+    {"con", "prn", "aux", "nul", *(f"{port}{digit}" for port in ("com", "lpt") for digit in "0123456789¹²³")}
 )
 _RESERVED: Final = frozenset({"header.avro", "mimetype", "meta-inf"})
 _REFUSED_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})

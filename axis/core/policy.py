@@ -13,6 +13,8 @@ class AcceptancePolicy:
 
     Attributes:
         version: the name that receipts carry.
+        max_record_bytes: size of a record's value as a router reads it. A compressed batch passes the broker's limit with
+            far more than the topics behind the router take.
         max_header_bytes: size of the Avro header.
         max_recipients: entries in the recipient list, and organisations after groups are resolved.
         max_parts: parts of one envelope.
@@ -23,6 +25,7 @@ class AcceptancePolicy:
     """
 
     version: str = "2026-11"
+    max_record_bytes: int = 1024 * 1024
     max_header_bytes: int = 128 * 1024
     max_recipients: int = 1000
     max_parts: int = 100

@@ -144,13 +144,22 @@ class Publisher:
         """
         return await self.append(await self.prepare(draft, directory))
 
-    async def prepare(self, draft: Draft, directory: Directory | None = None) -> StoredSubmission:
-        """Check, store, sign and keep a document, without sending it yet; raises as `publish` does."""
+    def check(self, draft: Draft, directory: Directory | None = None) -> Header:
+        """Return the header that a draft would be sent with now; nothing is stored or sent.
+
+        Raises:
+            DraftRefused: with every fault of the draft.
+        """
         now = self._clock.now()
         header = self._header(draft, now)
         self._check(draft, header, directory, now)
+        return header
+
+    async def prepare(self, draft: Draft, directory: Directory | None = None) -> StoredSubmission:
+        """Check, store, sign and keep a document, without sending it yet; raises as `publish` does."""
+        header = self.check(draft, directory)
         parts = [await self._part(part) for part in draft.parts]
-        submission = self.seal(header, tuple(parts), now)
+        submission = self.seal(header, tuple(parts), header.created_at)
         self._journal.store_submission(submission)
         return submission
 
@@ -185,13 +194,19 @@ class Publisher:
         offset, attempts = await _until_acknowledged(
             lambda: self._writer.append(record), self._retry, self._deadline_seconds, submission.message_id
         )
-        state = advance(submission.state, Step.APPENDED)
-        self._journal.set_state(submission.message_id, state)
-        return Acknowledged(replace(submission, state=state), self._partition, offset, attempts)
+        return Acknowledged(self._appended(submission), self._partition, offset, attempts)
 
     async def resume(self) -> list[Acknowledged]:
         """Append again everything that was kept but never acknowledged, oldest first; raises as `append` does."""
         return [await self.append(submission) for submission in self._journal.submissions([State.STORED])]
+
+    def _appended(self, submission: StoredSubmission) -> StoredSubmission:
+        """Move a submission on from where it is by now: its acceptance may have come before the acknowledgement."""
+        with self._journal.together():
+            present = self._journal.submission(message_id=submission.message_id) or submission
+            state = advance(present.state, Step.APPENDED)
+            self._journal.set_state(submission.message_id, state)
+        return replace(submission, state=state)
 
     def _header(self, draft: Draft, now: datetime) -> Header:
         message_id = new_message_id(now)

@@ -293,14 +293,15 @@ _SIGNED_RECEIPT_PREFIX: Final = registry.current("signed-receipt").prefix
 _DECISION_PREFIX: Final = registry.current("decision").prefix
 _NULL: Final = b"\x00"
 _NOT_NULL: Final = b"\x02"
+_SEVEN_BITS: Final = 0x7F
 
 
 def _bytes(content: bytes) -> tuple[bytes, bytes]:
     """Return Avro `bytes`: the length as a zigzag variable-length integer, and the content (specification 1.12)."""
     left = len(content) << 1
     length = bytearray()
-    while left > 0x7F:
-        length.append(left & 0x7F | 0x80)
+    while left > _SEVEN_BITS:
+        length.append(left & _SEVEN_BITS | 0x80)
         left >>= 7
     length.append(left)
     return bytes(length), content

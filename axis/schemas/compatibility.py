@@ -5,17 +5,25 @@ released one and every released reader must read the current one (FULL_TRANSITIV
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.resources import files
 
 from axis.schemas import registry
 
 
-def faults() -> Iterator[str]:
-    """Yield one line per incompatibility between the current schemas and all released ones."""
+def current_text(name: str) -> str:
+    """Return the JSON text of the schema that this version writes."""
+    return (files("axis.schemas") / f"{name}.avsc").read_text("utf-8")
+
+
+def faults(text_of: Callable[[str], str] = current_text) -> Iterator[str]:
+    """Yield one line per incompatibility between current schemas and all released ones.
+
+    Args:
+        text_of: returns the JSON text of a current schema by name.
+    """
     for version, name, old_text in registry.released():
-        new = json.loads((files("axis.schemas") / f"{name}.avsc").read_text("utf-8"))
-        old = json.loads(old_text)
+        new, old = json.loads(text_of(name)), json.loads(old_text)
         for direction, reader, writer in (("reads", new, old), ("is read by", old, new)):
             for fault in _mismatches(reader, writer):
                 yield f"{name}: the current schema no longer {direction} {version}: {fault}"

@@ -7,10 +7,10 @@ foreign file is rebuilt from the beginning.
 """
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from axis.core.digest import Digest
 from axis.errors import Unavailable
@@ -24,6 +24,7 @@ CREATE TABLE IF NOT EXISTS decision (
 ) WITHOUT ROWID;
 """
 _KEYS_PER_QUERY: Final = 500
+_REBUILD: Final = "where another router has the file, give each its own instance; a damaged file may be removed: it is rebuilt"
 
 
 class SqliteDecisions:
@@ -47,7 +48,7 @@ class SqliteDecisions:
             self._connection.executescript(_SCHEMA)
             self._adopt(changelog)
         except sqlite3.Error as error:
-            raise Unavailable(f"cannot open the decision store {path}: {error}") from error
+            raise Unavailable(f"cannot open the decision store {path}: {error}; {_REBUILD}") from error
 
     def lookup(self, keys: Iterable[str]) -> Mapping[str, Decision]:
         """Return the decisions known for these keys."""
@@ -56,7 +57,7 @@ class SqliteDecisions:
         for start in range(0, len(wanted), _KEYS_PER_QUERY):
             some = wanted[start : start + _KEYS_PER_QUERY]
             marks = ",".join("?" * len(some))
-            rows = self._connection.execute(
+            rows = self._read(
                 f"SELECT key, digest, receipt FROM decision WHERE key IN ({marks})",  # noqa: S608 - question marks only
                 some,
             )
@@ -69,51 +70,58 @@ class SqliteDecisions:
         Raises:
             Unavailable: the disk refuses; nothing was stored.
         """
-        try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                self._connection.executemany(
-                    "INSERT OR REPLACE INTO decision VALUES (?, ?, ?, ?)",
-                    [(key, partition, decision.digest, decision.receipt) for key, decision in decisions],
-                )
-                self._connection.execute(
-                    "INSERT INTO position VALUES (?, ?) ON CONFLICT (partition) DO UPDATE SET next_offset = ?",
-                    (partition, position, position),
-                )
-            except BaseException:
-                # SQLite rolls back by itself on a full disk.
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
-            self._connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            raise Unavailable(f"cannot write the decision store: {error}") from error
+        with self._together():
+            self._connection.executemany(
+                "INSERT OR REPLACE INTO decision VALUES (?, ?, ?, ?)",
+                [(key, partition, decision.digest, decision.receipt) for key, decision in decisions],
+            )
+            self._connection.execute(
+                "INSERT INTO position VALUES (?, ?) ON CONFLICT (partition) DO UPDATE SET next_offset = ?",
+                (partition, position, position),
+            )
 
     def position(self, partition: int) -> int:
         """Return the changelog position up to which a partition is indexed; 0 when nothing is."""
-        row = self._connection.execute(
-            "SELECT next_offset FROM position WHERE partition = ?", (partition,)
-        ).fetchone()
-        return int(row[0]) if row else 0
+        rows = self._read("SELECT next_offset FROM position WHERE partition = ?", (partition,))
+        return int(rows[0][0]) if rows else 0
 
     def forget(self, partition: int) -> None:
-        """Drop everything of a partition."""
-        self._connection.execute("BEGIN IMMEDIATE")
-        self._connection.execute("DELETE FROM decision WHERE partition = ?", (partition,))
-        self._connection.execute("DELETE FROM position WHERE partition = ?", (partition,))
-        self._connection.execute("COMMIT")
+        """Drop everything of a partition; raises as `apply` does."""
+        with self._together():
+            self._connection.execute("DELETE FROM decision WHERE partition = ?", (partition,))
+            self._connection.execute("DELETE FROM position WHERE partition = ?", (partition,))
 
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
 
+    @contextmanager
+    def _together(self) -> Iterator[None]:
+        """Make all writes of the block one atomic step."""
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                # SQLite rolls back by itself on a full disk.
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as error:
+            raise Unavailable(f"cannot write the decision store: {error}; check its disk") from error
+
+    def _read(self, query: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
+        try:
+            return self._connection.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise Unavailable(f"cannot read the decision store: {error}; {_REBUILD}") from error
+
     def _adopt(self, changelog: str) -> None:
-        with closing(self._connection.execute("SELECT changelog FROM origin")) as rows:
-            row = rows.fetchone()
-        if row and row[0] == changelog:
+        """Keep what was made from this changelog; drop what was made from another one."""
+        if self._connection.execute("SELECT changelog FROM origin").fetchall() == [(changelog,)]:
             return
-        self._connection.executescript(
-            "BEGIN; DELETE FROM origin; DELETE FROM decision; DELETE FROM position;"
-        )
-        self._connection.execute("INSERT INTO origin VALUES (?)", (changelog,))
-        self._connection.execute("COMMIT")
+        with self._together():
+            for table in ("origin", "decision", "position"):
+                self._connection.execute(f"DELETE FROM {table}")  # noqa: S608 - names of our own
+            self._connection.execute("INSERT INTO origin VALUES (?)", (changelog,))

@@ -115,18 +115,25 @@ class Journal:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                self._connection.execute("COMMIT")
             except BaseException:
+                # SQLite rolls back by itself on a full disk.
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
-            self._connection.execute("COMMIT")
         except sqlite3.Error as error:
-            raise Unavailable(f"cannot write the journal: {error}") from error
+            raise Unavailable(f"cannot write the journal: {error}; check its disk") from error
+
+    def _run(self, statement: str, values: Sequence[object] = ()) -> sqlite3.Cursor:
+        try:
+            return self._connection.execute(statement, values)
+        except sqlite3.Error as error:
+            raise Unavailable(f"cannot use the journal: {error}; check its disk") from error
 
     def store_submission(self, submission: StoredSubmission) -> None:
         """Store a submission before it is appended for the first time."""
         with self.together():
-            self._connection.execute(
+            self._run(
                 "INSERT INTO submission VALUES (?, ?, ?, ?, ?, ?)",
                 (
                     submission.message_id,
@@ -140,13 +147,13 @@ class Journal:
 
     def set_state(self, message_id: MessageId, state: State) -> None:
         """Move a submission on."""
-        self._connection.execute("UPDATE submission SET state = ? WHERE message_id = ?", (state, message_id))
+        self._run("UPDATE submission SET state = ? WHERE message_id = ?", (state, message_id))
 
     def submission(
         self, *, message_id: MessageId | None = None, digest: bytes = b""
     ) -> StoredSubmission | None:
         """Return a submission by message id or by digest, None when this node did not send it."""
-        row = self._connection.execute(
+        row = self._run(
             "SELECT * FROM submission WHERE message_id = ? OR digest = ?", (message_id, digest)
         ).fetchone()
         return _submission(row) if row else None
@@ -155,7 +162,7 @@ class Journal:
         """Return submissions in the order in which they were stored."""
         wanted = list(states)
         marks = ",".join("?" * len(wanted))
-        rows = self._connection.execute(
+        rows = self._run(
             f"SELECT * FROM submission WHERE state IN ({marks}) ORDER BY stored_at, message_id",  # noqa: S608 - marks only
             wanted,
         )
@@ -163,7 +170,7 @@ class Journal:
 
     def add_receipt(self, receipt: StoredReceipt) -> bool:
         """Keep a receipt; return whether it is new."""
-        cursor = self._connection.execute(
+        cursor = self._run(
             "INSERT OR IGNORE INTO receipt VALUES (?, ?, ?, ?, ?, ?)",
             (
                 receipt.digest,
@@ -178,7 +185,7 @@ class Journal:
 
     def receipts(self, message_id: MessageId) -> list[StoredReceipt]:
         """Return the receipts of one submission, oldest first."""
-        rows = self._connection.execute(
+        rows = self._run(
             "SELECT * FROM receipt WHERE message_id = ? ORDER BY received_at, rowid", (message_id,)
         )
         return [
@@ -188,7 +195,7 @@ class Journal:
 
     def acceptance(self, message_id: MessageId) -> bytes | None:
         """Return the axis's receipt of acceptance of a submission (record value)."""
-        row = self._connection.execute(
+        row = self._run(
             "SELECT value FROM receipt WHERE message_id = ? AND event = ?",
             (message_id, Event.SUBMISSION_ACCEPTANCE),
         ).fetchone()
@@ -196,7 +203,7 @@ class Journal:
 
     def handed_over_to(self, message_id: MessageId) -> frozenset[str]:
         """Return the recipients whose receipt of hand-over is here."""
-        rows = self._connection.execute(
+        rows = self._run(
             "SELECT issuer FROM receipt WHERE message_id = ? AND event = ?",
             (message_id, Event.CONTENT_HANDOVER),
         )
@@ -204,7 +211,7 @@ class Journal:
 
     def add_delivery(self, delivery: StoredDelivery) -> bool:
         """Keep a received document; return whether it is new. A second copy of it changes nothing."""
-        cursor = self._connection.execute(
+        cursor = self._run(
             "INSERT OR IGNORE INTO delivery VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
                 delivery.sender,
@@ -220,14 +227,14 @@ class Journal:
 
     def delivery(self, sender: str, message_id: str) -> StoredDelivery | None:
         """Return one received document."""
-        row = self._connection.execute(
+        row = self._run(
             "SELECT * FROM delivery WHERE sender = ? AND message_id = ?", (sender, message_id)
         ).fetchone()
         return _delivery(row) if row else None
 
     def deliveries(self, *, message_id: str | None = None, waiting: bool = False) -> list[StoredDelivery]:
         """Return received documents in order of delivery; `waiting` leaves out those taken and acknowledged."""
-        rows = self._connection.execute(
+        rows = self._run(
             "SELECT * FROM delivery WHERE (? IS NULL OR message_id = ?) AND (NOT ? OR receipt_appended = 0)"
             " ORDER BY delivered_at, rowid",
             (message_id, message_id, waiting),
@@ -244,19 +251,19 @@ class Journal:
 
     def handover_appended(self, sender: str, message_id: MessageId) -> None:
         """Note that the broker has a hand-over receipt."""
-        self._connection.execute(
+        self._run(
             "UPDATE delivery SET receipt_appended = 1 WHERE sender = ? AND message_id = ?",
             (sender, message_id),
         )
 
     def position(self, topic: str) -> int:
         """Return the offset up to which a topic was read; 0 when it never was."""
-        row = self._connection.execute("SELECT next_offset FROM cursor WHERE topic = ?", (topic,)).fetchone()
+        row = self._run("SELECT next_offset FROM cursor WHERE topic = ?", (topic,)).fetchone()
         return int(row[0]) if row else 0
 
     def set_position(self, topic: str, next_offset: int) -> None:
         """Note how far a topic was read; to be called together with what was read."""
-        self._connection.execute(
+        self._run(
             "INSERT INTO cursor VALUES (?, ?) ON CONFLICT (topic) DO UPDATE SET next_offset = ?",
             (topic, next_offset, next_offset),
         )

@@ -1,0 +1,117 @@
+"""Runs a role, or a whole site, in this process until it is asked to stop."""
+
+import asyncio
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from axis.apps import site
+from axis.apps.router import Router
+from axis.apps.signals import stopping_on_signals
+from axis.errors import ConfigurationError
+from axis.settings import DEFAULT_TELEMETRY_PORT, FILE_NAME, Settings, load
+from axis.testing.broker.layout import is_free
+
+Announce = Callable[[Settings, int], None]
+"""Is told, once everything serves, the settings in force and the telemetry port."""
+
+
+def run_router(settings: Settings, announce: Announce, *, instance: str = "0") -> None:
+    """Route until SIGINT or SIGTERM; batches in hand are finished first.
+
+    Args:
+        settings: the installation.
+        announce: called when the router is a member of its group and all its tasks are open.
+        instance: name of this process among the routers of the installation.
+
+    Raises:
+        ConfigurationError: settings, keys or topics are not usable.
+        Unavailable: no broker answers at the start.
+    """
+    asyncio.run(_route(settings, announce, instance))
+
+
+def run_site(
+    folder: Path,
+    config: Path | None,
+    progress: site.Progress,
+    announce: Announce,
+    *,
+    environment: str | None = None,
+    telemetry_port: int | None = None,
+) -> None:
+    """Run broker and router of a site until SIGINT or SIGTERM; what is there from before goes on.
+
+    Args:
+        folder: the data folder; made on the first start.
+        config: where a new site's directory and topics are copied from; None looks in the usual places.
+        progress: told, in a few words, what is being done.
+        announce: called when everything serves.
+        environment: name of a new installation; an existing one must have this name.
+        telemetry_port: instead of the one in the settings.
+
+    Raises:
+        ConfigurationError: something on this machine has to be changed first; says what.
+        Unavailable: the broker does not come up.
+    """
+    is_new = not (folder / FILE_NAME).is_file()
+    if not is_new:
+        _check(load(folder), environment)
+    port = _telemetry_port(folder, telemetry_port, is_new=is_new)
+    with (
+        _terminated_as_interrupted(),
+        site.start(
+            folder,
+            site.configuration_folder(config) if is_new else folder,
+            progress,
+            environment=environment or "trial",
+            telemetry_port=port,
+        ) as started,
+    ):
+        router = replace(started.settings.router, telemetry_port=port)
+        progress("router")
+        run_router(replace(started.settings, router=router), announce)
+        progress("stopping the broker")
+
+
+async def _route(settings: Settings, announce: Announce, instance: str) -> None:
+    router = Router(settings, instance)
+    with stopping_on_signals(router.stop):
+        await router.run(lambda port: announce(settings, port))
+
+
+def _check(settings: Settings, environment: str | None) -> None:
+    if environment is not None and environment != settings.environment:
+        raise ConfigurationError(
+            f"{settings.folder} is the installation {settings.environment!a}, got --environment {environment!a}; leave"
+            " it out, or give another data folder"
+        )
+
+
+def _telemetry_port(folder: Path, given: int | None, *, is_new: bool) -> int:
+    """Return the port to use, before anything slow is started.
+
+    Raises:
+        ConfigurationError: another program listens there.
+    """
+    port = given
+    if port is None:
+        port = DEFAULT_TELEMETRY_PORT if is_new else load(folder).router.telemetry_port
+    if port and not is_free(port):
+        raise ConfigurationError(
+            f"telemetry port {port} is taken by another program; stop it (find it with: ss -ltnp 'sport = :{port}'), or"
+            " choose another with --telemetry-port (0 finds a free one)"
+        )
+    return port
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """While there is no event loop to hear it, let SIGTERM end the start in order, as Ctrl-C does."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

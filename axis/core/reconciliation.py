@@ -1,0 +1,383 @@
+"""The oracle: do submissions, deliveries and receipts agree, with nothing lost and nothing doubled?
+
+A three-way comparison of sets. Facts are given in the order submissions, quarantine, receipts, then one inbox after the
+other; each is judged by what is known of the others:
+
+    every submission    has exactly one fate: an axis receipt about that very record, a quarantine record, a forwarded
+                        receipt, or it repeats what was decided before
+    every receipt       stands once in the receipts, is the axis's or a consigned recipient's, and says what the record
+                        that it is about says
+    every acceptance    has its document once in each consigned inbox, byte for byte, and in no other
+    every answer        stands in its sender's inbox, again only as often as the submission was repeated
+
+The history may go on while it is read. What the router has not committed is `waiting`, and whatever follows from it is
+allowed but not demanded; so is what follows from submissions before the period judged.
+
+About 1.4 kB of memory per submission; an inbox costs memory only while it is compared.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from axis.core.digest import Digest
+from axis.core.disposition import UNREMEMBERED, Disposition
+from axis.core.findings import Counts, Finding, FindingKind, Report
+from axis.core.history import (
+    Content,
+    Entry,
+    EstablishedEnvelope,
+    EstablishedReceipt,
+    LaneScope,
+    QuarantineEntry,
+    Unestablished,
+    contradiction,
+    sharing,
+    shown,
+)
+from axis.core.inbox_reconciliation import Due, InboxReconciliation
+from axis.core.receipt import Event, Source
+
+_ONCE: Final = (1, 1)
+_AT_MOST_ONCE: Final = (0, 1)
+_ANY: Final = (0, 1 << 62)
+_FATES: Final = {
+    Event.SUBMISSION_ACCEPTANCE: Disposition.ACCEPTED,
+    Event.SUBMISSION_REJECTION: Disposition.REFUSED,
+}
+
+
+@dataclass(slots=True)
+class _Decided:
+    """What was decided, for good, about a (signer, message id)."""
+
+    sender: str
+    digest: Digest
+    source: Source
+    answer: Digest
+    accepted: bool
+    consigned: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Reconciliation:
+    """Compares one history; give it the facts, then ask for the report.
+
+    Args:
+        axis: code of the axis node, the only issuer of the axis's receipts.
+        scope: per (topic, partition) of the submission lanes.
+    """
+
+    axis: str
+    scope: Mapping[tuple[str, int], LaneScope]
+    _counts: Counts = field(default_factory=Counts)
+    _findings: list[Finding] = field(default_factory=list)
+    _submissions: dict[Source, Entry] = field(default_factory=dict)
+    _fates: dict[Source, Disposition] = field(default_factory=dict)
+    _submitted: dict[Digest, bool] = field(default_factory=dict)
+    _receipts: set[Digest] = field(default_factory=set)
+    _handovers: list[Entry] = field(default_factory=list)
+    _decided: dict[str, dict[str | None, _Decided]] = field(default_factory=dict)
+    _consignments: dict[tuple[str, ...], list[tuple[Digest, Due]]] = field(default_factory=dict)
+    _answers: dict[str, dict[Digest, Due]] = field(default_factory=dict)
+    _waiting: set[Digest] = field(default_factory=set)
+    _inboxes: set[str] = field(default_factory=set)
+    _settled: bool = False
+
+    def add_submission(self, entry: Entry) -> None:
+        """Take a record of a submission lane."""
+        self._submissions[entry.place] = entry
+        judged = self._scope_of(entry.place).judges(entry.place.offset)
+        if isinstance(entry.content, EstablishedReceipt):
+            digest = entry.content.digest
+            self._submitted[digest] = self._submitted.get(digest, False) or judged
+
+    def add_quarantine(self, entry: QuarantineEntry) -> None:
+        """Take a readable record of the quarantine."""
+        if not self._judges(entry.source):
+            return
+        submission = self._submissions.get(entry.source)
+        if submission is None or submission.value != entry.value:
+            self._note(
+                FindingKind.QUARANTINE_UNFOUNDED,
+                entry.place,
+                f"it parks {shown(entry.source)}, "
+                + ("where other bytes stand" if submission else "where nothing stands"),
+            )
+            return
+        if not isinstance(submission.content, Unestablished):
+            self._note(
+                FindingKind.QUARANTINE_UNJUSTIFIED,
+                entry.place,
+                f"{shown(entry.source)} is parked as {entry.reason}, but its signer is established and has no answer",
+                submission.content,
+            )
+        self._fate(entry.source, Disposition.QUARANTINED, entry.place)
+
+    def add_unreadable_quarantine(self, place: Source, reason: str) -> None:
+        """Take a record of the quarantine that is none."""
+        self._note(FindingKind.QUARANTINE_UNREADABLE, place, f"not a quarantine record: {reason}")
+
+    def add_receipt(self, entry: Entry) -> None:
+        """Take a record of the receipts."""
+        receipt = entry.content
+        if not isinstance(receipt, EstablishedReceipt):
+            reason = receipt.reason if isinstance(receipt, Unestablished) else "it is an envelope"
+            self._note(FindingKind.RECEIPT_UNVERIFIED, entry.place, f"not a receipt of anybody: {reason}")
+        elif entry.value in self._receipts:
+            self._note(FindingKind.RECEIPT_DOUBLED, entry.place, "the same receipt stands before it", receipt)
+        else:
+            self._receipts.add(entry.value)
+            if receipt.event is Event.CONTENT_HANDOVER:
+                self._handovers.append(entry)
+            elif receipt.issuer != self.axis:
+                self._note(
+                    FindingKind.RECEIPT_NOT_BY_AXIS,
+                    entry.place,
+                    f"{receipt.event} issued by {receipt.issuer}, expected {self.axis}",
+                    receipt,
+                )
+            else:
+                self._take_decision(entry, receipt)
+
+    def inbox(self, code: str) -> InboxReconciliation:
+        """Return the comparison of one inbox; to be called once per inbox, when all else was given."""
+        self._settle()
+        self._inboxes.add(code)
+        self._counts.inboxes += 1
+        return InboxReconciliation(
+            code,
+            self.axis,
+            [each for to, several in self._consignments.items() if code in to for each in several],
+            self._answers.get(code, {}),
+            self._may_follow,
+        )
+
+    def close(self, inbox: InboxReconciliation) -> None:
+        """Take the result of an inbox that was read to its end."""
+        self._findings += inbox.close()
+        self._counts.consigned += inbox.consigned
+        self._counts.delivered += inbox.delivered
+        self._counts.answers_due += inbox.answers_due
+        self._counts.answered += inbox.answered
+
+    def report(self) -> Report:
+        """Return the result; an inbox that was never given holds nothing."""
+        self._settle()
+        named = set(self._answers).union(*self._consignments)
+        for code in sorted(named - self._inboxes):
+            self.close(self.inbox(code))
+        counts = {name: getattr(self._counts, name) for name in Counts.__slots__}
+        return Report(counts, tuple(self._findings))
+
+    def _take_decision(self, entry: Entry, receipt: EstablishedReceipt) -> None:
+        """Match an acceptance or rejection with the record that it is about."""
+        source = receipt.source
+        if (
+            source is None
+            or (source.topic, source.partition) not in self.scope
+            or receipt.event not in _FATES
+        ):
+            self._note(
+                FindingKind.RECEIPT_UNFOUNDED, entry.place, f"{receipt.event} about no submission", receipt
+            )
+            return
+        submission = self._submissions.get(source)
+        judged = self._judges(source)
+        if submission is None and judged:
+            self._note(
+                FindingKind.RECEIPT_UNFOUNDED,
+                entry.place,
+                f"{receipt.event} about {shown(source)}, where nothing stands",
+                receipt,
+            )
+        elif submission is not None and (fault := contradiction(receipt, submission)):
+            self._note(FindingKind.RECEIPT_CONTRADICTS, entry.place, f"{shown(source)}: {fault}", receipt)
+        if submission is not None:
+            # Equal values are kept once.
+            source, receipt = submission.place, sharing(receipt, submission)
+        if judged:
+            self._fate(source, _FATES[receipt.event], entry.place)
+        before = source.offset < self._scope_of(source).first
+        # Repetitions of what was decided before the period cannot be counted.
+        self._expect_answer(entry, receipt, _ANY if before else _ONCE if judged else _AT_MOST_ONCE)
+        about_receipt = submission is not None and isinstance(submission.content, EstablishedReceipt)
+        if receipt.message_id is not None and not about_receipt:
+            self._remember(entry, receipt, source)
+        if receipt.event is Event.SUBMISSION_ACCEPTANCE:
+            due = Due(receipt.envelope_digest, receipt.message_id, *(_ONCE if judged else _AT_MOST_ONCE))
+            # Where the accepted record is kept no more, its identity must do in place of its bytes.
+            key = submission.value if submission else due.digest
+            self._consignments.setdefault(receipt.consigned, []).append((key, due))
+
+    def _remember(self, entry: Entry, receipt: EstablishedReceipt, source: Source) -> None:
+        """Keep a decision that is final for its message id; there must be one only."""
+        accepted = receipt.event is Event.SUBMISSION_ACCEPTANCE
+        if not accepted and receipt.reason in UNREMEMBERED:
+            return
+        prior = self._decision(receipt.sender, receipt.message_id)
+        if prior is not None:
+            other = prior.digest != receipt.envelope_digest
+            self._note(
+                FindingKind.MESSAGE_ID_REUSED if other else FindingKind.DECIDED_TWICE,
+                entry.place,
+                f"{receipt.event} after {shown(prior.source)} was decided under the same message id"
+                + (" with another digest" if other else ""),
+                receipt,
+            )
+            return
+        self._decided.setdefault(receipt.sender, {})[receipt.message_id] = _Decided(
+            receipt.sender, receipt.envelope_digest, source, entry.value, accepted, receipt.consigned
+        )
+
+    def _settle(self) -> None:
+        """Judge what needs all submissions and receipts to be known: hand-overs, repetitions, what has no fate."""
+        if self._settled:
+            return
+        self._settled = True
+        self._settle_handovers()
+        unclaimed = {_receipt_of(entry).digest: entry for entry in self._handovers}
+        forwarded = frozenset(unclaimed)
+        for place, entry in self._submissions.items():
+            scope = self._scope_of(place)
+            if scope.judges(place.offset):
+                self._counts.submissions += 1
+                self._settle_submission(entry, forwarded, unclaimed)
+            elif place.offset >= scope.until:
+                self._counts.waiting += place.offset >= scope.committed
+                self._waiting.add(entry.value)
+                if (repeated := self._repeated(entry)) is not None:
+                    self._repeat_answer(repeated, _AT_MOST_ONCE)
+        for digest, entry in unclaimed.items():
+            if self._submitted.get(digest):
+                detail = "it was submitted, but decided otherwise"
+                self._note(FindingKind.RECEIPT_UNFOUNDED, entry.place, detail, entry.content)
+        counted = (Disposition.ACCEPTED, Disposition.REFUSED, Disposition.QUARANTINED)
+        fates = list(self._fates.values())
+        self._counts.accepted, self._counts.refused, self._counts.quarantined = map(fates.count, counted)
+
+    def _settle_handovers(self) -> None:
+        """Judge recipients' receipts by what was accepted and submitted."""
+        complete = all(scope.first == 0 for scope in self.scope.values())
+        seen: set[str] = set()
+        for entry in self._handovers:
+            receipt = _receipt_of(entry)
+            fault = self._handover_fault(receipt)
+            if fault is not None:
+                self._note(FindingKind.HANDOVER_UNFOUNDED, entry.place, fault, receipt)
+            key = f"{receipt.issuer}/{receipt.sender}/{receipt.message_id}"
+            if key in seen:
+                self._note(
+                    FindingKind.HANDOVER_DOUBLED, entry.place, f"{receipt.issuer} attested it before", receipt
+                )
+            seen.add(key)
+            judged = self._submitted.get(receipt.digest)
+            if judged is None and complete:
+                self._note(
+                    FindingKind.RECEIPT_UNFOUNDED,
+                    entry.place,
+                    f"{receipt.issuer} never submitted it",
+                    receipt,
+                )
+            self._expect_answer(entry, receipt, _ONCE if judged else _AT_MOST_ONCE)
+
+    def _handover_fault(self, receipt: EstablishedReceipt) -> str | None:
+        accepted = self._decision(receipt.sender, receipt.message_id)
+        if accepted is None or not accepted.accepted:
+            return f"{receipt.issuer} attests the hand-over of what was never accepted"
+        if accepted.digest != receipt.envelope_digest:
+            return f"{receipt.issuer} attests the hand-over of another envelope than the accepted one"
+        if receipt.issuer not in accepted.consigned:
+            return f"{receipt.issuer} attests the hand-over of what was not consigned to it"
+        return None
+
+    def _settle_submission(
+        self, entry: Entry, forwarded: frozenset[Digest], unclaimed: dict[Digest, Entry]
+    ) -> None:
+        if entry.place in self._fates:
+            return
+        match entry.content:
+            case EstablishedEnvelope() if (prior := self._repeated(entry)) is not None:
+                self._counts.duplicates += 1
+                self._repeat_answer(prior, _ONCE)
+            case EstablishedReceipt(digest=digest) if unclaimed.pop(digest, None) is not None:
+                self._counts.forwarded += 1
+            case EstablishedReceipt(digest=digest) if digest in forwarded:
+                self._counts.duplicates += 1
+            case _:
+                self._note(
+                    FindingKind.SUBMISSION_LOST,
+                    entry.place,
+                    "it was decided, but there is no receipt about it and no quarantine record, and it repeats nothing",
+                    entry.content,
+                )
+
+    def _decision(self, sender: str, message_id: str | None) -> _Decided | None:
+        return self._decided.get(sender, {}).get(message_id)
+
+    def _repeated(self, entry: Entry) -> _Decided | None:
+        """Return the earlier decision that an envelope without a fate of its own repeats."""
+        content = entry.content
+        if not isinstance(content, EstablishedEnvelope) or entry.place in self._fates:
+            return None
+        prior = self._decision(content.signer, content.message_id)
+        if prior is None or prior.digest != content.digest or prior.source == entry.place:
+            return None
+        # Places of different partitions have no order.
+        same_partition = (prior.source.topic, prior.source.partition) == (
+            entry.place.topic,
+            entry.place.partition,
+        )
+        return None if same_partition and entry.place.offset < prior.source.offset else prior
+
+    def _may_follow(self, entry: Entry) -> bool:
+        """Tell whether an inbox entry that nothing demands follows from a submission that is not judged yet."""
+        if entry.value in self._waiting:
+            return True
+        match entry.content:
+            case EstablishedReceipt(issuer=self.axis, source=Source() as source):
+                lane = self.scope.get((source.topic, source.partition))
+                return lane is not None and source.offset >= lane.until
+            case _:
+                return False
+
+    def _expect_answer(self, entry: Entry, receipt: EstablishedReceipt, bounds: tuple[int, int]) -> None:
+        """Expect a receipt in the inbox of the sender that it is about."""
+        answers = self._answers.setdefault(receipt.sender, {})
+        due = Due(receipt.envelope_digest, receipt.message_id, *bounds)
+        answers[entry.value] = due.plus(answers.get(entry.value))
+
+    def _repeat_answer(self, prior: _Decided, bounds: tuple[int, int]) -> None:
+        """Expect a receipt once more, because the submission that it answers was repeated."""
+        answers = self._answers[prior.sender]
+        due = answers[prior.answer]
+        answers[prior.answer] = due._replace(least=due.least + bounds[0], most=due.most + bounds[1])
+
+    def _fate(self, source: Source, fate: Disposition, place: Source) -> None:
+        if (prior := self._fates.get(source)) is not None:
+            self._note(
+                FindingKind.FATE_DOUBLED, place, f"{shown(source)} is {fate} here and was {prior} before"
+            )
+        else:
+            self._fates[source] = fate
+
+    def _scope_of(self, place: Source) -> LaneScope:
+        return self.scope[place.topic, place.partition]
+
+    def _judges(self, source: Source) -> bool:
+        scope = self.scope.get((source.topic, source.partition))
+        return scope is None or scope.judges(source.offset)
+
+    def _note(self, kind: FindingKind, place: Source, detail: str, content: Content | None = None) -> None:
+        match content:
+            case EstablishedEnvelope(signer=organisation, message_id=message_id, digest=digest):
+                self._findings.append(Finding(kind, shown(place), detail, organisation, message_id, digest))
+            case EstablishedReceipt(issuer=organisation, message_id=message_id, envelope_digest=digest):
+                self._findings.append(Finding(kind, shown(place), detail, organisation, message_id, digest))
+            case _:
+                self._findings.append(Finding(kind, shown(place), detail))
+
+
+def _receipt_of(entry: Entry) -> EstablishedReceipt:
+    assert isinstance(entry.content, EstablishedReceipt)  # noqa: S101 - only such are kept
+    return entry.content
