@@ -48,6 +48,7 @@ class GroupReader:
         self._on_revoke = on_revoke
         self.changed = asyncio.Event()
         self.joined = False
+        self._held: frozenset[PartitionId] = frozenset()
         self._consumer = _consumer(
             connection,
             group_id=group,
@@ -69,11 +70,11 @@ class GroupReader:
 
     async def stop(self) -> None:
         """Leave the group."""
-        await self._consumer.stop()
+        await _stop(self._consumer)
 
     def assignment(self) -> frozenset[PartitionId]:
-        """Return the partitions assigned now."""
-        return frozenset(PartitionId(tp.topic, tp.partition) for tp in self._consumer.assignment())
+        """Return the partitions that are this member's to work on now: none while the group rebalances."""
+        return self._held
 
     def owns(self, places: Collection[PartitionId]) -> bool:
         """Tell whether these partitions are assigned to this member now."""
@@ -132,10 +133,14 @@ class GroupReader:
 
     async def _assigned(self, places: Collection[PartitionId]) -> None:
         self.pause(places)
+        self._held = frozenset(places)
         self.joined = True
         self.changed.set()
 
     async def _revoked(self, places: Collection[PartitionId]) -> None:
+        # The consumer shows the old assignment until it has the new one; a task that starts on it would fence the one
+        # that has the partition next.
+        self._held = frozenset()
         self.joined = False
         await self._on_revoke(places)
         self.changed.set()
@@ -168,12 +173,12 @@ class PartitionReader:
         try:
             await _within(self._consumer.start(), self._deadline, "connecting")
         except Unavailable:
-            await self._consumer.stop()
+            await _stop(self._consumer)
             raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._consumer.stop()
+        await _stop(self._consumer)
 
     async def partitions(self, topic: str) -> Sequence[PartitionId]:
         """Return the partitions of a topic.
@@ -251,6 +256,20 @@ class PartitionReader:
                     waiting.discard(place)
             if not waiting:
                 return
+
+
+async def _stop(consumer: AIOKafkaConsumer) -> None:
+    """Stop a consumer, whole, even where no broker answers.
+
+    aiokafka cancels its own fetches, and one that waits to be repeated lets that cancellation out as if it were ours.
+    """
+    try:
+        await consumer.stop()
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        await consumer._client.close()  # noqa: SLF001 - the step that stop() did not get to
 
 
 def _consumer(connection: Connection, **options: Any) -> AIOKafkaConsumer:  # noqa: ANN401 - the library's options
