@@ -1,6 +1,7 @@
-"""Reconcile a running installation: read its whole history anew, verify every signature, ask the oracle.
+"""Audit a running installation: read its history anew and verify every signature.
 
-The history goes on while it is read, so a cut is made first:
+`replay` returns what stands there. `reconcile` asks the oracle whether it agrees. The history goes on while it is
+read, so for the oracle a cut is made first:
 
     1  the router's committed positions: what stands before them is decided
     2  the ends of all outputs, once every transaction that was open at 1 is settled in all of them
@@ -11,7 +12,7 @@ Nothing is committed and no group is joined: reading disturbs nobody.
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -21,8 +22,9 @@ from axis.apps.router import GROUP
 from axis.connection import connect_as
 from axis.consumers.establish import establish, place_of, quarantine_entry
 from axis.consumers.kafka import PartitionReader
+from axis.consumers.replay import Period, Progress, Replayed, Replayer
 from axis.consumers.verify import Verifier
-from axis.core.addressing import Directory
+from axis.core.addressing import Directory, OrganisationCode
 from axis.core.digest import Digest, sha256
 from axis.core.findings import Report
 from axis.core.history import Content, Entry, LaneScope
@@ -30,17 +32,17 @@ from axis.core.inbox_reconciliation import InboxReconciliation
 from axis.core.policy import AcceptancePolicy
 from axis.core.reconciliation import Reconciliation
 from axis.core.topics import QUARANTINE, RECEIPTS, SUBMISSIONS_EXPRESS, SUBMISSIONS_STANDARD, inbox_topic
-from axis.errors import Refused, Unavailable
+from axis.errors import ConfigurationError, Refused, Unavailable
 from axis.ports import PartitionId, Record
 from axis.settings import Settings
 from axis.telemetry.metrics import Metrics
 from axis.telemetry.vocabulary import ReplayPurpose
 
+KINDS: Final = ("submissions", "receipts", "quarantine", "inboxes")
+"""The parts of a history that can be asked for by name."""
+
 AUDITOR: Final = "admin"
 """The client whose certificate reads everything, unless another one is named."""
-
-Progress = Callable[[str, int, int], None]
-"""Told what is being read, how many records of it were, and how many there are about."""
 
 _LANES: Final = (SUBMISSIONS_EXPRESS, SUBMISSIONS_STANDARD)
 _INBOXES_AT_ONCE: Final = 32
@@ -91,6 +93,68 @@ async def reconcile(
         await reading.receipts()
         await reading.inboxes()
         return await asyncio.to_thread(reading.comparison.report)
+
+
+async def replay(
+    settings: Settings,
+    chosen: Collection[str],
+    period: Period,
+    *,
+    organisation: OrganisationCode | None = None,
+    client: str = AUDITOR,
+    progress: Progress | None = None,
+    metrics: Metrics | None = None,
+) -> list[Replayed]:
+    """Return the records of a part of the history in the order of time; raises as `reconcile` does.
+
+    Args:
+        settings: the installation.
+        chosen: names of topics or of `KINDS`; everything when empty.
+        period: which part; its own topics are added.
+        organisation: only what concerns it.
+        client: whose certificate reads.
+        progress: told how far reading is.
+        metrics: counts the records read.
+    """
+    present = await asyncio.to_thread(wiring.topic_admin(settings, client).partitions)
+    topics = tuple(sorted({*period.topics, *_topics(chosen or KINDS, present)}))
+    counted = 0
+
+    def note(what: str, done: int, total: int) -> None:
+        nonlocal counted
+        if metrics is not None:
+            metrics.replayed_records[ReplayPurpose.AUDIT].inc(done - counted)
+        counted = done
+        if progress is not None:
+            progress(what, done, total)
+
+    async with PartitionReader(connect_as(client, settings.broker, "replay")) as reader:
+        verifier = wiring.verifier(settings, AcceptancePolicy())
+        replayer = Replayer(reader, verifier, wiring.directory(settings).current(), note)
+        return await replayer.replay(replace(period, topics=topics), organisation)
+
+
+def _topics(chosen: Collection[str], present: Collection[str]) -> list[str]:
+    """Return the topics that are meant by names of topics or kinds.
+
+    Raises:
+        ConfigurationError: one of them is neither.
+    """
+    inboxes = [topic for topic in present if topic.startswith(inbox_topic(""))]
+    kinds = {
+        "submissions": list(_LANES),
+        "receipts": [RECEIPTS],
+        "quarantine": [QUARANTINE],
+        "inboxes": inboxes,
+    }
+    readable = {topic for topics in kinds.values() for topic in topics}
+    unknown = sorted(each for each in chosen if each not in kinds and each not in readable)
+    if unknown:
+        raise ConfigurationError(
+            f"no topic {', '.join(unknown)} to replay; expected {', '.join(kinds)}, or the name of a lane, an inbox or"
+            f" {RECEIPTS} or {QUARANTINE}"
+        )
+    return [topic for each in chosen for topic in kinds.get(each, [each])]
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,4 +63,5 @@ def quarantine_entry(record: Record) -> QuarantineEntry:
     parked = avro.decode(record.value or b"")
     if not isinstance(parked, avro.QuarantineRecord):
         raise Refused(Reason.SCHEMA_UNKNOWN, "not a quarantine record")
-    return QuarantineEntry(place_of(record), parked.source, sha256(parked.value or b""), str(parked.reason))
+    value = sha256(parked.value or b"")
+    return QuarantineEntry(place_of(record), parked.source, value, str(parked.reason), parked.key)

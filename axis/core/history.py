@@ -95,12 +95,14 @@ class QuarantineEntry:
         source: where the parked record stood.
         value: SHA-256 of the parked value.
         reason: why it was parked, a code of `axis.core.disposition.Reason`.
+        key: the key that it was submitted under: the claimed sender.
     """
 
     place: Source
     source: Source
     value: Digest
     reason: str
+    key: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,93 @@
+"""Read the receipts of an installation, each verified anew, by message, by period, or as they come."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from axis.apps import wiring
+from axis.connection import connect_as
+from axis.consumers.establish import place_of, verify
+from axis.consumers.kafka import PartitionReader
+from axis.consumers.verify import VerifiedEnvelope, VerifiedReceipt, Verifier
+from axis.core.addressing import Directory
+from axis.core.disposition import Reason
+from axis.core.partitioning import partition_of
+from axis.core.policy import AcceptancePolicy
+from axis.core.receipt import Source
+from axis.core.topics import RECEIPTS
+from axis.errors import Refused
+from axis.ports import PartitionId, Record
+from axis.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class ReadReceipt:
+    """A record of the receipts; either its issuer is established, or `refusal` says why not."""
+
+    place: Source
+    appended_at: datetime
+    verified: VerifiedReceipt | None
+    refusal: Refused | None
+
+
+async def receipts_about(settings: Settings, client: str, message_id: str) -> list[ReadReceipt]:
+    """Return every receipt about a message, in the order in which they were recorded.
+
+    Args:
+        settings: the installation.
+        client: whose certificate reads.
+        message_id: the message's id, or for a submission without one the hexadecimal digest of its envelope.
+
+    Raises:
+        ConfigurationError: a certificate or the directory cannot be used.
+        Unavailable: the cluster does not answer.
+    """
+    found: list[ReadReceipt] = []
+    verifier, directory = _trust(settings)
+    async with PartitionReader(connect_as(client, settings.broker, "receipts")) as reader:
+        count = len(await reader.partitions(RECEIPTS))
+        place = PartitionId(RECEIPTS, partition_of(message_id, count))
+        async for records in reader.read_to_end({place: await reader.beginning(place)}):
+            about = [record for record in records if record.key == message_id.encode()]
+            found += _read(about, verifier, directory)
+    return found
+
+
+async def receipts_of_period(
+    settings: Settings, client: str, since: datetime | None = None, until: datetime | None = None
+) -> AsyncIterator[ReadReceipt]:
+    """Yield the receipts recorded in a period, in order within each partition; raises as `receipts_about` does."""
+    verifier, directory = _trust(settings)
+    async with PartitionReader(connect_as(client, settings.broker, "receipts")) as reader:
+        starts = {}
+        for place in await reader.partitions(RECEIPTS):
+            starts[place] = await (reader.offset_at(place, since) if since else reader.beginning(place))
+        async for records in reader.read_to_end(starts):
+            kept = [record for record in records if until is None or record.appended_at < until]
+            for receipt in _read(kept, verifier, directory):
+                yield receipt
+
+
+async def receipts_to_come(settings: Settings, client: str) -> AsyncIterator[ReadReceipt]:
+    """Yield receipts as they are recorded, from now on, for ever; raises as `receipts_about` does."""
+    verifier, directory = _trust(settings)
+    async with PartitionReader(connect_as(client, settings.broker, "receipts")) as reader:
+        ends = {place: await reader.end(place) for place in await reader.partitions(RECEIPTS)}
+        async for records in reader.read(ends):
+            for receipt in _read(records, verifier, directory):
+                yield receipt
+
+
+def _trust(settings: Settings) -> tuple[Verifier, Directory]:
+    return wiring.verifier(settings, AcceptancePolicy()), wiring.directory(settings).current()
+
+
+def _read(records: Sequence[Record], verifier: Verifier, directory: Directory) -> list[ReadReceipt]:
+    read = []
+    for record in records:
+        verified = verify(record, verifier, directory)
+        if isinstance(verified, VerifiedEnvelope):
+            verified = Refused(Reason.SCHEMA_UNKNOWN, "an envelope among the receipts")
+        receipt, refusal = (None, verified) if isinstance(verified, Refused) else (verified, None)
+        read.append(ReadReceipt(place_of(record), record.appended_at, receipt, refusal))
+    return read

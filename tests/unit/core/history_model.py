@@ -1,0 +1,213 @@
+"""A small model of an axis that works: what it writes for each thing that is submitted."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import count
+
+from axis.core.digest import Digest, sha256
+from axis.core.findings import Report
+from axis.core.history import (
+    Content,
+    Entry,
+    EstablishedEnvelope,
+    EstablishedReceipt,
+    LaneScope,
+    QuarantineEntry,
+    Unestablished,
+)
+from axis.core.receipt import Event, Source
+from axis.core.reconciliation import Reconciliation
+
+AXIS = "H56.W00"
+SENDERS = ("H56", "H56.14812", "H56.14923")
+LANES = ("axis.submissions.express", "axis.submissions.standard")
+
+
+def digest(name: object) -> Digest:
+    """Return a digest that stands for a name."""
+    return sha256(str(name).encode())
+
+
+@dataclass
+class History:
+    """What stands in the topics; each list is one partition, but for the submissions."""
+
+    submissions: list[Entry] = field(default_factory=list)
+    receipts: list[Entry] = field(default_factory=list)
+    quarantine: list[QuarantineEntry] = field(default_factory=list)
+    inboxes: dict[str, list[Entry]] = field(default_factory=dict)
+
+    def copy(self) -> "History":
+        """Return a history that can be changed on its own."""
+        inboxes = {code: list(entries) for code, entries in self.inboxes.items()}
+        return History(list(self.submissions), list(self.receipts), list(self.quarantine), inboxes)
+
+    def judged(self, committed: dict[tuple[str, int], int] | None = None, first: int = 0) -> Report:
+        """Return what the oracle says; by default everything is committed."""
+        ends = {(lane, partition): 0 for lane in LANES for partition in range(len(SENDERS))}
+        ends |= {(e.place.topic, e.place.partition): e.place.offset + 1 for e in self.submissions}
+        positions = ends | (committed or {})
+        scope = {lane: LaneScope(first, position, position) for lane, position in positions.items()}
+        oracle = Reconciliation(AXIS, scope)
+        for entry in self.submissions:
+            if entry.place.offset >= first:
+                oracle.add_submission(entry)
+        for parked in self.quarantine:
+            oracle.add_quarantine(parked)
+        for entry in self.receipts:
+            oracle.add_receipt(entry)
+        for code, entries in self.inboxes.items():
+            _compare(oracle, code, entries)
+        return oracle.report()
+
+
+def _compare(oracle: Reconciliation, code: str, entries: Sequence[Entry]) -> None:
+    inbox = oracle.inbox(code)
+    for entry in entries:
+        if not inbox.recognise(entry.place, entry.value):
+            inbox.add(entry)
+    oracle.close(inbox)
+
+
+@dataclass
+class Written:
+    """The lengths of all outputs after a submission was decided, for cutting the history there."""
+
+    submission: Entry
+    receipts: int
+    quarantine: int
+    inboxes: dict[str, int]
+
+
+class Model:
+    """Submits, and writes what a correct router writes."""
+
+    def __init__(self) -> None:
+        self.history = History(inboxes={code: [] for code in SENDERS})
+        self.written: list[Written] = []
+        self.accepted: list[tuple[Entry, EstablishedEnvelope, Entry, tuple[str, ...]]] = []
+        self.refused: list[tuple[Entry, EstablishedEnvelope, Entry]] = []
+        self.handovers: list[tuple[Entry, EstablishedReceipt]] = []
+        self._numbers = count()
+        for code in SENDERS:
+            opening = EstablishedReceipt(
+                digest(f"opening {code}"), Event.INBOX_OPENED, AXIS, code, None, digest(code)
+            )
+            self._deliver(code, digest(f"opened {code}"), opening)
+
+    def accept(self, sender: str, recipients: tuple[str, ...], lane: str = LANES[1]) -> None:
+        """Submit a document that is accepted."""
+        envelope = self._envelope(sender)
+        submission = self._submit(sender, digest(f"value {envelope.message_id}"), envelope, lane)
+        receipt = self._attest(Event.SUBMISSION_ACCEPTANCE, submission, envelope, consigned=recipients)
+        for code in recipients:
+            self._deliver(code, submission.value, envelope)
+        self.accepted.append((submission, envelope, receipt, recipients))
+        self._mark(submission)
+
+    def refuse(self, sender: str, reason: str) -> None:
+        """Submit a document that is refused; a reason in unsigned bytes is not remembered."""
+        envelope = self._envelope(sender)
+        submission = self._submit(sender, digest(f"value {envelope.message_id}"), envelope)
+        receipt = self._attest(Event.SUBMISSION_REJECTION, submission, envelope, reason=reason)
+        if reason == "expired":
+            self.refused.append((submission, envelope, receipt))
+        self._mark(submission)
+
+    def repeat(self, number: int) -> None:
+        """Submit once more what was accepted or refused: the same receipt is delivered again, nothing else."""
+        if known := [each[:3] for each in self.accepted] + self.refused:
+            submission, envelope, receipt = known[number % len(known)]
+            again = self._submit(envelope.signer, submission.value, envelope, submission.place.topic)
+            self._deliver(envelope.signer, receipt.value, receipt.content)
+            self._mark(again)
+
+    def conflict(self, number: int) -> None:
+        """Submit another document under a message id that was used: a refusal that is not remembered."""
+        if self.accepted:
+            _, envelope, _, _ = self.accepted[number % len(self.accepted)]
+            other = replace(envelope, digest=digest(f"other {next(self._numbers)}"))
+            submission = self._submit(envelope.signer, digest(f"value of {other.digest.hex()}"), other)
+            self._attest(Event.SUBMISSION_REJECTION, submission, other, reason="message-id-conflict")
+            self._mark(submission)
+
+    def garbage(self, sender: str) -> None:
+        """Submit bytes that establish nobody."""
+        value = digest(f"garbage {next(self._numbers)}")
+        submission = self._submit(sender, value, Unestablished("undecodable"))
+        place = Source("axis.quarantine", 0, len(self.history.quarantine))
+        self.history.quarantine.append(QuarantineEntry(place, submission.place, value, "undecodable"))
+        self._mark(submission)
+
+    def hand_over(self, number: int) -> None:
+        """Let a recipient attest a hand-over, once per delivery; a further attempt repeats the same receipt."""
+        if not self.accepted:
+            return
+        _, envelope, _, recipients = self.accepted[number % len(self.accepted)]
+        issuer = recipients[number % len(recipients)]
+        receipt = EstablishedReceipt(
+            digest(f"handover {issuer} {envelope.message_id}"),
+            Event.CONTENT_HANDOVER,
+            issuer,
+            envelope.signer,
+            envelope.message_id,
+            envelope.digest,
+        )
+        value = digest(f"value {receipt.digest.hex()}")
+        fresh = all(entry.value != value for entry, _ in self.handovers)
+        submission = self._submit(issuer, value, receipt)
+        if fresh:
+            self._record(value, receipt)
+            self._deliver(envelope.signer, value, receipt)
+            self.handovers.append((submission, receipt))
+        self._mark(submission)
+
+    def _envelope(self, sender: str) -> EstablishedEnvelope:
+        number = next(self._numbers)
+        return EstablishedEnvelope(sender, digest(f"envelope {number}"), f"id-{number}", intact=True)
+
+    def _submit(self, sender: str, value: Digest, content: Content, lane: str = LANES[1]) -> Entry:
+        partition = SENDERS.index(sender)
+        offset = sum(
+            (each.place.topic, each.place.partition) == (lane, partition) for each in self.history.submissions
+        )
+        entry = Entry(Source(lane, partition, offset), value, content)
+        self.history.submissions.append(entry)
+        return entry
+
+    def _attest(
+        self,
+        event: Event,
+        submission: Entry,
+        envelope: EstablishedEnvelope,
+        consigned: tuple[str, ...] = (),
+        reason: str | None = None,
+    ) -> Entry:
+        receipt = EstablishedReceipt(
+            digest(f"receipt {next(self._numbers)}"),
+            event,
+            AXIS,
+            envelope.signer,
+            envelope.message_id,
+            envelope.digest,
+            consigned,
+            reason,
+            submission.place,
+        )
+        value = digest(f"value {receipt.digest.hex()}")
+        self._deliver(envelope.signer, value, receipt)
+        return self._record(value, receipt)
+
+    def _record(self, value: Digest, receipt: EstablishedReceipt) -> Entry:
+        entry = Entry(Source("axis.receipts", 0, len(self.history.receipts)), value, receipt)
+        self.history.receipts.append(entry)
+        return entry
+
+    def _deliver(self, code: str, value: Digest, content: Content) -> None:
+        inbox = self.history.inboxes[code]
+        inbox.append(Entry(Source(f"axis.inbox.{code}", 0, len(inbox)), value, content))
+
+    def _mark(self, submission: Entry) -> None:
+        lengths = {code: len(entries) for code, entries in self.history.inboxes.items()}
+        history = self.history
+        self.written.append(Written(submission, len(history.receipts), len(history.quarantine), lengths))
