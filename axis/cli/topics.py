@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final, assert_never
+from typing import Annotated, assert_never
 
 import cyclopts
 from cyclopts import Parameter
@@ -11,6 +11,8 @@ from cyclopts import Parameter
 from axis import settings
 from axis.admin.kafka import TopicAdmin
 from axis.apps import topics, wiring
+from axis.cli.exit_codes import ExitCode
+from axis.cli.parameters import DEFAULT_DATA, DataFolder, Switch
 from axis.core.addressing import Directory
 from axis.core.topics import (
     Declaration,
@@ -22,14 +24,18 @@ from axis.core.topics import (
     Undeclared,
 )
 
-DIFFERENT: Final = 9
-"""Exit status when the cluster is not as declared."""
-
 app = cyclopts.App(
     name="topics",
     help="""Chủ đề Kafka của trục: xem trước, tạo, so sánh với khai báo.
 
     The axis's Kafka topics: preview, create, compare with the declaration.""",
+    help_epilogue="""Ví dụ (examples):
+
+  axis topics plan --data /var/lib/axis
+  axis topics apply --data /var/lib/axis
+  axis topics drift --data /var/lib/axis --declaration config/topics.toml
+
+Mã thoát 9: khác khai báo. Exit code 9: the cluster is not as declared.""",
 )
 
 
@@ -38,12 +44,14 @@ app = cyclopts.App(
 class Target:
     """Which cluster, and what should be there."""
 
-    data: Annotated[
-        Path, Parameter(help="Thư mục dữ liệu có axis.toml. The data folder that holds axis.toml.")
-    ] = Path("axis-data")
-    declaration: Annotated[Path, Parameter(help="Khai báo các chủ đề. The declaration of the topics.")] = (
-        Path("config/topics.toml")
-    )
+    data: DataFolder = DEFAULT_DATA
+    declaration: Annotated[
+        Path | None,
+        Parameter(
+            help="Khai báo các chủ đề; mặc định topics.toml trong thư mục dữ liệu. The declaration of the topics; by"
+            " default topics.toml in the data folder."
+        ),
+    ] = None
     client: Annotated[
         str, Parameter(help="Tên chứng thư của người quản trị. Name of the administrator's certificate.")
     ] = "admin"
@@ -63,7 +71,7 @@ class Target:
         site = settings.load(self.data)
         return (
             wiring.topic_admin(site, self.client),
-            topics.load_declaration(self.declaration),
+            topics.load_declaration(self.declaration or self.data / "topics.toml"),
             wiring.directory(site).current(),
             self.replication_factor,
         )
@@ -79,7 +87,7 @@ def plan(target: Target | None = None) -> int:
 
 
 @app.command
-def apply(target: Target | None = None, *, configs: bool = False) -> int:
+def apply(target: Target | None = None, *, configs: Annotated[bool, Switch] = False) -> int:
     """Tạo các chủ đề còn thiếu; không xóa, không đổi số phân vùng.
 
     Create the topics that are missing; never delete, never change partitions.
@@ -96,7 +104,7 @@ def apply(target: Target | None = None, *, configs: bool = False) -> int:
     if applied.left:
         print("còn khác khai báo, dùng --configs để sửa (still different, --configs changes it):")
         _shown(applied.left)
-    return 0
+    return ExitCode.OK
 
 
 @app.command
@@ -112,7 +120,7 @@ def _shown(found: Iterable[Difference]) -> int:
     """Print one line per difference; return the exit status."""
     lines = [_line(each) for each in found]
     print("\n".join(lines) if lines else "đúng như khai báo (as declared)")
-    return DIFFERENT if lines else 0
+    return ExitCode.WOULD_CHANGE if lines else ExitCode.OK
 
 
 def _line(difference: Difference) -> str:

@@ -1,0 +1,261 @@
+"""`axis inbox`: what has arrived for an organisation; read it, take it, follow it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from axis.apps.node import Node
+from axis.cli.exit_codes import ExitCode, NotFound, exit_code_of
+from axis.cli.inbox_rows import COLUMNS, card_of, json_of, line_of, row_of, urgency_of
+from axis.cli.nodes import open_node, synchronise, warn_of_rejected
+from axis.cli.output import safe_text, say, warn, write_card, write_line, write_rows
+from axis.cli.parameters import DEFAULT_DATA, ActingOrganisation, DataFolder, Format, FormatOption
+from axis.consumers.take import unpack
+from axis.core.envelope import MessageId, is_message_id
+from axis.errors import AxisError, ConfigurationError, IntegrityError
+from axis.storage.journal import StoredDelivery
+
+
+class StreamFormat(StrEnum):
+    """How entries are written while they come."""
+
+    TABLE = "table"
+    JSONL = "jsonl"
+
+
+SenderOption = Annotated[
+    str | None,
+    Parameter(name="--from", help="Nơi gửi, khi một mã có ở hai nơi gửi. The sender, where two used one id."),
+]
+
+app = App(
+    name="inbox",
+    help_epilogue="""Ví dụ (examples):
+
+  axis inbox list --as H56.14812
+  axis inbox read 019ab3c4-5d6e-7f80-9a1b-2c3d4e5f6071 --as H56.14812 --to van-ban
+  axis inbox take --all --as H56.14812 --to van-ban
+  axis inbox follow --as H56.14812 -o jsonl""",
+)
+
+
+@app.command(
+    name="list",
+    help_epilogue="""Ví dụ (examples):
+
+  axis inbox list --as H56.14812
+  axis inbox list --as H56.14812 --all -o csv > hop-thu.csv""",
+)
+def list_(
+    *,
+    organisation: ActingOrganisation,
+    everything: Annotated[
+        bool,
+        Parameter(
+            name="--all", negative="", show_default=False, help="Cả văn bản đã nhận. Those already taken too."
+        ),
+    ] = False,
+    output: FormatOption = Format.TABLE,
+    data: DataFolder = DEFAULT_DATA,
+) -> None:
+    """Liệt kê văn bản chờ nhận, khẩn nhất trước. List what waits to be taken, the most urgent first."""
+    asyncio.run(_list(data, organisation, output, everything=everything))
+
+
+@app.command(
+    help_epilogue="""Ví dụ (examples):
+
+  axis inbox read 019ab3c4-5d6e-7f80-9a1b-2c3d4e5f6071 --as H56.14812
+  axis inbox read 019ab3c4-5d6e-7f80-9a1b-2c3d4e5f6071 --as H56.14812 --to van-ban"""
+)
+def read(
+    message_id: Annotated[str, Parameter(help="Mã thông điệp. The message id.")],
+    /,
+    *,
+    organisation: ActingOrganisation,
+    to: Annotated[
+        Path | None, Parameter(help="Thư mục để ghi các tệp. A folder to write the files to.")
+    ] = None,
+    sender: SenderOption = None,
+    output: FormatOption = Format.TABLE,
+    data: DataFolder = DEFAULT_DATA,
+) -> None:
+    """Xem một văn bản, hoặc ghi các tệp đã kiểm chứng ra thư mục; không gửi biên nhận.
+
+    Show a document, or write its verified files to a folder; sends no receipt.
+    """
+    asyncio.run(_read(data, organisation, message_id, sender, to, output))
+
+
+@app.command(
+    help_epilogue="""Ví dụ (examples):
+
+  axis inbox take 019ab3c4-5d6e-7f80-9a1b-2c3d4e5f6071 --as H56.14812
+  axis inbox take --all --as H56.14812 --to van-ban
+
+Mã thoát 8: có văn bản chưa nhận được. Exit code 8: some could not be taken."""
+)
+def take(
+    *message_ids: Annotated[str, Parameter(help="Mã thông điệp. The message ids.")],
+    organisation: ActingOrganisation,
+    everything: Annotated[
+        bool,
+        Parameter(name="--all", negative="", show_default=False, help="Mọi văn bản đang chờ. All that wait."),
+    ] = False,
+    to: Annotated[
+        Path | None,
+        Parameter(
+            help="Ghi các tệp vào <thư mục>/<mã thông điệp>. Write the files to <folder>/<message id>."
+        ),
+    ] = None,
+    sender: SenderOption = None,
+    output: FormatOption = Format.TABLE,
+    data: DataFolder = DEFAULT_DATA,
+) -> int:
+    """Nhận văn bản: ghi các tệp nếu có --to, rồi gửi biên nhận đã ký cho nơi gửi.
+
+    Take documents: write the files if --to is given, then send the sender a signed receipt.
+    """
+    if bool(message_ids) == everything:
+        raise ConfigurationError("give either message ids or --all, expected exactly one of the two")
+    return asyncio.run(_take(data, organisation, message_ids, sender, to, output))
+
+
+@app.command(
+    help_epilogue="""Ví dụ (examples):
+
+  axis inbox follow --as H56.14812
+  axis inbox follow --as H56.14812 -o jsonl | jq .subject"""
+)
+def follow(
+    *,
+    organisation: ActingOrganisation,
+    output: Annotated[
+        StreamFormat, Parameter(name=["-o", "--output"], help="Dạng kết quả. Form of the result.")
+    ] = StreamFormat.TABLE,
+    data: DataFolder = DEFAULT_DATA,
+) -> None:
+    """Hiện văn bản và biên nhận ngay khi tới; Ctrl-C để dừng.
+
+    Show documents and receipts as they come; Ctrl-C ends.
+    """
+    asyncio.run(_follow(data, organisation, output))
+
+
+async def _list(data: Path, organisation: str, form: Format, *, everything: bool) -> None:
+    async with _synchronised(data, organisation) as node:
+        directory = node.directory.current()
+        deliveries = node.journal.deliveries(waiting=not everything)
+        rows = [row_of(delivery, directory) for delivery in deliveries]
+        rows.sort(key=urgency_of, reverse=True)
+        write_rows(rows, COLUMNS, form)
+    if not rows:
+        say("Không có văn bản nào.", "There are no documents.")
+    elif form is Format.TABLE:
+        say(f"{len(rows)} văn bản (documents). Nhận (take): axis inbox take <mã> --as {organisation}")
+
+
+async def _read(
+    data: Path, organisation: str, message_id: str, sender: str | None, to: Path | None, form: Format
+) -> None:
+    async with _synchronised(data, organisation) as node:
+        delivery = _find(node, message_id, sender)
+        row = dict(row_of(delivery, node.directory.current()))
+        if to is not None:
+            row["files"] = [str(path) for path in (await unpack(delivery, to, node.blobs)).files]
+    if form is not Format.TABLE:
+        write_rows([row], COLUMNS, form)
+    elif to is None:
+        write_card(card_of(row))
+    else:
+        for path in row["files"]:
+            write_line(safe_text(path))
+
+
+async def _take(
+    data: Path,
+    organisation: str,
+    message_ids: Sequence[str],
+    sender: str | None,
+    to: Path | None,
+    form: Format,
+) -> ExitCode:
+    async with _synchronised(data, organisation) as node:
+        directory = node.directory.current()
+        if message_ids:
+            chosen = [_find(node, message_id, sender) for message_id in dict.fromkeys(message_ids)]
+        else:
+            chosen = [each for each in node.journal.deliveries(waiting=True) if sender in {None, each.sender}]
+        unpacked, failures = await _unpack_all(node, chosen, to)
+        await node.taker.take(unpacked, directory)
+        taken = [
+            node.journal.delivery(delivery.sender, delivery.message_id) or delivery for delivery in unpacked
+        ]
+        write_rows([row_of(delivery, directory) for delivery in taken], COLUMNS, form)
+    if not failures:
+        return ExitCode.OK
+    return ExitCode.PARTLY_DONE if unpacked else exit_code_of(failures[0])
+
+
+async def _unpack_all(
+    node: Node, deliveries: Sequence[StoredDelivery], to: Path | None
+) -> tuple[list[StoredDelivery], list[AxisError]]:
+    """Write the files of each; return those that may be attested, and what kept the others."""
+    if to is None:
+        return list(deliveries), []
+    unpacked: list[StoredDelivery] = []
+    failures: list[AxisError] = []
+    for delivery in deliveries:
+        try:
+            files = (await unpack(delivery, to / _folder_name(delivery.message_id), node.blobs)).files
+        except AxisError as error:
+            warn(f"{delivery.message_id}: chưa nhận (not taken): {error}")
+            failures.append(error)
+        else:
+            unpacked.append(delivery)
+            for path in files:
+                warn(f"đã ghi (written) {path}")
+    return unpacked, failures
+
+
+async def _follow(data: Path, organisation: str, form: StreamFormat) -> None:
+    async with open_node(data, organisation) as node:
+        await node.taker.append_waiting()
+        async for entries in node.inbox.follow():
+            warn_of_rejected(entries)
+            directory = node.directory.current()
+            for entry in entries:
+                line = line_of(entry, directory) if form is StreamFormat.TABLE else json_of(entry, directory)
+                if line is not None:
+                    write_line(line)
+
+
+@asynccontextmanager
+async def _synchronised(data: Path, organisation: str) -> AsyncIterator[Node]:
+    async with open_node(data, organisation) as node:
+        await synchronise(node)
+        yield node
+
+
+def _find(node: Node, message_id: str, sender: str | None) -> StoredDelivery:
+    found = [each for each in node.journal.deliveries(message_id=message_id) if sender in {None, each.sender}]
+    if not found:
+        raise NotFound(
+            f"the inbox of {node.code} has no document {message_id!a:.60}; see `axis inbox list --all`"
+        )
+    if len(found) > 1:
+        raise ConfigurationError(
+            f"{', '.join(each.sender for each in found)} each sent a document {message_id}; choose one with --from"
+        )
+    return found[0]
+
+
+def _folder_name(message_id: MessageId) -> str:
+    if not is_message_id(message_id):
+        raise IntegrityError(f"message id {message_id!a:.60} is no UUIDv7 and cannot name a folder")
+    return message_id

@@ -1,0 +1,98 @@
+"""What the commands of an organisation's node share: opening it, bringing it up to date, saying what was not passed on."""
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from axis import settings
+from axis.apps import wiring
+from axis.apps.node import Node
+from axis.cli.exit_codes import NotFound
+from axis.cli.output import say, warn
+from axis.cli.words import reason_words
+from axis.consumers.inbox import Entry, Rejected
+from axis.core.addressing import Directory, OrganisationCode, parse_code
+from axis.core.envelope import MessageId
+from axis.core.receipt import Receipt, SignedReceipt
+from axis.errors import ConfigurationError, IntegrityError, Refused
+from axis.schemas import avro
+from axis.settings import Settings
+from axis.storage.journal import Journal
+
+DEADLINE_SECONDS: Final = 60.0
+
+
+@asynccontextmanager
+async def open_node(
+    data: Path, code: str, *, deadline_seconds: float = DEADLINE_SECONDS
+) -> AsyncIterator[Node]:
+    """Connect the node of an organisation whose keys are in the data folder.
+
+    Raises:
+        ConfigurationError: settings or keys are missing or wrong, or the code is not one.
+        NotFound: the directory does not know the organisation.
+        Unavailable: no broker answers.
+    """
+    installation = settings.load(data)
+    organisation = known_organisation(installation, code)
+    async with Node.open(installation, organisation, deadline_seconds=deadline_seconds) as node:
+        yield node
+
+
+def known_organisation(installation: Settings, code: str) -> OrganisationCode:
+    """Return a code that the directory knows; raises as `open_node` does."""
+    try:
+        organisation = parse_code(code)
+    except Refused as refusal:
+        raise ConfigurationError(f"--as: {refusal.detail}") from refusal
+    directory = wiring.directory(installation).current()
+    if organisation not in directory:
+        raise NotFound(
+            f"{organisation} is not in directory {directory.version} in {installation.directory.folder};"
+            " look the code up there"
+        )
+    return organisation
+
+
+def name_of(code: str, directory: Directory) -> str | None:
+    """Return an organisation's name, None when the directory does not know it."""
+    return directory.get(code).name if code in directory else None
+
+
+async def synchronise(node: Node) -> list[Rejected]:
+    """Read what is new in the inbox, send receipts that were kept, report and return what was not passed on."""
+    rejected: list[Rejected] = []
+    async for entries in node.inbox.synchronise():
+        rejected += warn_of_rejected(entries)
+    await node.taker.append_waiting()
+    if rejected:
+        count = len(rejected)
+        say(
+            f"{count} mục trong hộp thư không qua kiểm tra và không được chuyển tiếp.",
+            f"{count} inbox entries did not pass verification and were not passed on.",
+        )
+    return rejected
+
+
+def warn_of_rejected(entries: Iterable[Entry]) -> Sequence[Rejected]:
+    """Warn of the entries that did not pass verification, by place and reason, and return them."""
+    rejected = [entry for entry in entries if isinstance(entry, Rejected)]
+    for entry in rejected:
+        warn(f"hộp thư (inbox) {entry.offset}: {reason_words(entry.reason)}: {entry.detail}")
+    return rejected
+
+
+def receipts_of(journal: Journal, message_id: MessageId) -> list[Receipt]:
+    """Return the receipts about a submission that the journal holds, oldest first.
+
+    Raises:
+        IntegrityError: the journal was changed from outside.
+    """
+    receipts = []
+    for stored in journal.receipts(message_id):
+        signed = avro.decode(stored.value)
+        if not isinstance(signed, SignedReceipt):
+            raise IntegrityError("the journal holds something else than a receipt")
+        receipts.append(avro.decode_receipt(signed.statement))
+    return receipts
