@@ -4,12 +4,13 @@ Synchronous, for commands and start-up; every request has a deadline.
 """
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import datetime
 from enum import Enum
 from pathlib import Path
-from typing import Any, Final
+from time import monotonic, sleep
+from typing import Any, Final, TypeVar
 
 from confluent_kafka import (
     ConsumerGroupTopicPartitions,
@@ -34,6 +35,7 @@ from axis.core.topics import PREFIX, ActualTopic, Missing, SettingDiffers
 from axis.errors import AxisError, ConfigurationError, OutcomeUnknown, Unavailable
 from axis.ports import PartitionId
 
+_T = TypeVar("_T")
 _MARGIN_SECONDS: Final = 5.0
 """What a future may take longer than the request it stands for."""
 
@@ -49,6 +51,18 @@ _OPERATORS_MATTER: Final = frozenset(
     }
 )
 _UNKNOWN_OUTCOME: Final = frozenset({KafkaError._TIMED_OUT, KafkaError.REQUEST_TIMED_OUT})  # noqa: SLF001 - its public name
+
+_PASSING: Final = frozenset(
+    {
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+    }
+)
+"""What a cluster answers while it elects: it passes by itself, so that reading waits for it."""
+_PASSING_SECONDS: Final = 0.2
 
 # librdkafka reports every refused connection; the reader gets the last one in the exception.
 _silent = logging.getLogger("axis.admin.librdkafka")
@@ -152,9 +166,13 @@ class TopicAdmin:
         Raises:
             Unavailable: the cluster does not answer.
         """
-        request = [ConsumerGroupTopicPartitions(group)]
-        futures = self._client.list_consumer_group_offsets(request, request_timeout=self._timeout_seconds)
-        answer = self._result(f"reading the positions of {group}", futures[group])
+
+        def ask() -> Any:  # noqa: ANN401 - the library has no types
+            request = [ConsumerGroupTopicPartitions(group)]
+            futures = self._client.list_consumer_group_offsets(request, request_timeout=self._timeout_seconds)
+            return self._result(f"reading the positions of {group}", futures[group])
+
+        answer = self._until_elected(ask)
         positions = {PartitionId(tp.topic, tp.partition): tp.offset for tp in answer.topic_partitions}
         return {place: offset for place, offset in positions.items() if offset >= 0}
 
@@ -179,13 +197,17 @@ class TopicAdmin:
         wanted = {TopicPartition(place.topic, place.partition): spec for place in places}
         if not wanted:
             return {}
-        futures = self._client.list_offsets(
-            wanted, isolation_level=level, request_timeout=self._timeout_seconds
-        )
-        found = {
-            PartitionId(tp.topic, tp.partition): int(self._result(f"reading {tp.topic}", future).offset)
-            for tp, future in futures.items()
-        }
+
+        def ask() -> dict[PartitionId, int]:
+            futures = self._client.list_offsets(
+                wanted, isolation_level=level, request_timeout=self._timeout_seconds
+            )
+            return {
+                PartitionId(tp.topic, tp.partition): int(self._result(f"reading {tp.topic}", future).offset)
+                for tp, future in futures.items()
+            }
+
+        found = self._until_elected(ask)
         late = [place for place, offset in found.items() if offset < 0]
         return found | self.offsets(late, Bound.COMMITTED) if late else found
 
@@ -261,6 +283,19 @@ class TopicAdmin:
         if failures:
             raise failures[0]
         return created
+
+    def _until_elected(self, ask: Callable[[], _T]) -> _T:
+        """Repeat a request that changes nothing while the cluster is electing."""
+        deadline = monotonic() + self._timeout_seconds
+        while True:
+            try:
+                return ask()
+            except Unavailable as error:
+                cause = error.__cause__
+                passing = isinstance(cause, KafkaException) and cause.args[0].code() in _PASSING
+                if not passing or monotonic() >= deadline:
+                    raise
+                sleep(_PASSING_SECONDS)
 
     def _result(self, doing: str, future: Future[Any]) -> Any:  # noqa: ANN401 - whatever the request answers
         try:

@@ -148,7 +148,7 @@ class _Display:
     def announce(self, number: int, step: Step) -> None:
         """Say which step begins."""
         self._step_began = monotonic()
-        self._progress.update(self._bar, description=escape(step.title.vietnamese))
+        self._progress.update(self._bar, description=f"bước (step) {number}")
         self._console.print(f"\n[bold]{number}. {escape(step.title.vietnamese)}[/]")
         self._console.print(f"   [dim]{escape(step.title.english)}[/]")
 

@@ -138,7 +138,7 @@ class Inbox:
 
     def _verified(self, record: Record, directory: Directory) -> VerifiedEnvelope | VerifiedReceipt:
         try:
-            return self._verifier.verify(record.value, directory, record.appended_at)
+            return self._verifier.verify(record.value, directory, record.appended_at, as_signed=True)
         except Refused:
             raise
         except Exception as error:

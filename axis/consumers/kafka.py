@@ -112,6 +112,9 @@ class GroupReader:
         Raises:
             Unavailable: a partition cannot be read now; it must be rewound.
         """
+        if not self.owns(places):
+            # The consumer would wait for the rebalance, and the rebalance for the task that asks.
+            return ()
         try:
             batches = await self._consumer.getmany(
                 *(TopicPartition(place.topic, place.partition) for place in places),

@@ -90,7 +90,7 @@ class Verifier:
         self.policy = policy
 
     def verify(
-        self, value: bytes | None, directory: Directory, at: datetime
+        self, value: bytes | None, directory: Directory, at: datetime, *, as_signed: bool = False
     ) -> VerifiedEnvelope | VerifiedReceipt:
         """Verify a record value.
 
@@ -98,6 +98,8 @@ class Verifier:
             value: the record's value.
             directory: who exists and whose certificates are enrolled.
             at: when the broker took the record.
+            as_signed: judge the certificate at the claimed signing time alone. For a recipient: the axis judged it when
+                it was submitted, and a certificate that ran out between submission and delivery takes nothing away.
 
         Raises:
             Refused: with a reason of `axis.core.disposition.UNESTABLISHED`.
@@ -113,14 +115,16 @@ class Verifier:
         decoded = avro.decode(value)
         match decoded:
             case Envelope():
-                return self._envelope(decoded, directory, at)
+                return self._envelope(decoded, directory, at, as_signed)
             case SignedReceipt():
-                return self._receipt(decoded, directory, at)
+                return self._receipt(decoded, directory, at, as_signed)
             case _:
                 raise Refused(Reason.SCHEMA_UNKNOWN, "neither an envelope nor a signed receipt")
 
-    def _envelope(self, envelope: Envelope, directory: Directory, at: datetime) -> VerifiedEnvelope:
-        signer, signature = self._signer(envelope.manifest, envelope.signature, directory, at)
+    def _envelope(
+        self, envelope: Envelope, directory: Directory, at: datetime, as_signed: bool
+    ) -> VerifiedEnvelope:
+        signer, signature = self._signer(envelope.manifest, envelope.signature, directory, at, as_signed)
         header: Header | None = None
         fault: Refused | None = None
         try:
@@ -143,8 +147,10 @@ class Verifier:
             )
         return sha256(envelope.header)
 
-    def _receipt(self, signed: SignedReceipt, directory: Directory, at: datetime) -> VerifiedReceipt:
-        issuer, signature = self._signer(signed.statement, signed.signature, directory, at)
+    def _receipt(
+        self, signed: SignedReceipt, directory: Directory, at: datetime, as_signed: bool
+    ) -> VerifiedReceipt:
+        issuer, signature = self._signer(signed.statement, signed.signature, directory, at, as_signed)
         receipt = avro.decode_receipt(signed.statement)
         if receipt.issuer != issuer:
             raise Refused(
@@ -154,12 +160,15 @@ class Verifier:
         return VerifiedReceipt(issuer, signature, receipt, signed)
 
     def _signer(
-        self, content: bytes, signature: bytes, directory: Directory, at: datetime
+        self, content: bytes, signature: bytes, directory: Directory, at: datetime, as_signed: bool
     ) -> tuple[OrganisationCode, SignatureRecord]:
         facts = verify_detached(content, signature)
-        certificate = self._certificates.validate(facts.certificate, facts.chain, at)
-        self._certificates.validate(facts.certificate, facts.chain, facts.signing_time)
-        organisation = directory.organisation_of_certificate(certificate.sha256, at)
+        certificate = self._certificates.validate(facts.certificate, facts.chain, facts.signing_time)
+        judged_at = facts.signing_time
+        if not as_signed:
+            certificate = self._certificates.validate(facts.certificate, facts.chain, at)
+            judged_at = at
+        organisation = directory.organisation_of_certificate(certificate.sha256, judged_at)
         if organisation is None:
             raise Refused(
                 Reason.CERTIFICATE_NOT_ENROLLED,
