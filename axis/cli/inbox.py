@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 from cyclopts import App, Parameter
 
@@ -15,7 +15,9 @@ from axis.cli.inbox_rows import COLUMNS, card_of, json_of, line_of, row_of, urge
 from axis.cli.nodes import open_node, synchronise, warn_of_rejected
 from axis.cli.output import safe_text, say, warn, write_card, write_line, write_rows
 from axis.cli.parameters import DEFAULT_DATA, ActingOrganisation, DataFolder, Format, FormatOption
+from axis.consumers.inbox import Answer, Entry
 from axis.consumers.take import unpack
+from axis.core.addressing import Directory
 from axis.core.envelope import MessageId, is_message_id
 from axis.errors import AxisError, ConfigurationError, IntegrityError
 from axis.storage.journal import StoredDelivery
@@ -27,6 +29,8 @@ class StreamFormat(StrEnum):
     TABLE = "table"
     JSONL = "jsonl"
 
+
+_TOLD_RECEIPTS: Final = 10
 
 SenderOption = Annotated[
     str | None,
@@ -148,8 +152,10 @@ def follow(
 
 
 async def _list(data: Path, organisation: str, form: Format, *, everything: bool) -> None:
-    async with _synchronised(data, organisation) as node:
+    async with open_node(data, organisation) as node:
+        new = await synchronise(node)
         directory = node.directory.current()
+        _tell_receipts(new, directory)
         deliveries = node.journal.deliveries(waiting=not everything)
         rows = [row_of(delivery, directory) for delivery in deliveries]
         rows.sort(key=urgency_of, reverse=True)
@@ -240,6 +246,16 @@ async def _synchronised(data: Path, organisation: str) -> AsyncIterator[Node]:
     async with open_node(data, organisation) as node:
         await synchronise(node)
         yield node
+
+
+def _tell_receipts(entries: Sequence[Entry], directory: Directory) -> None:
+    """Tell of receipts that came with this synchronisation; they are about what was sent, so no rows of the list."""
+    receipts = [entry for entry in entries if isinstance(entry, Answer)]
+    for entry in receipts[:_TOLD_RECEIPTS]:
+        say(line_of(entry, directory) or "")
+    if len(receipts) > _TOLD_RECEIPTS:
+        more = len(receipts) - _TOLD_RECEIPTS
+        say(f"… và {more} biên nhận nữa (and {more} more receipts): axis receipts show <mã>")
 
 
 def _find(node: Node, message_id: str, sender: str | None) -> StoredDelivery:

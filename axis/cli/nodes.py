@@ -60,19 +60,20 @@ def name_of(code: str, directory: Directory) -> str | None:
     return directory.get(code).name if code in directory else None
 
 
-async def synchronise(node: Node) -> list[Rejected]:
-    """Read what is new in the inbox, send receipts that were kept, report and return what was not passed on."""
-    rejected: list[Rejected] = []
+async def synchronise(node: Node) -> list[Entry]:
+    """Read what is new in the inbox, send receipts that were kept, warn of what was not passed on; return all of it."""
+    new: list[Entry] = []
+    rejected = 0
     async for entries in node.inbox.synchronise():
-        rejected += warn_of_rejected(entries)
+        new += entries
+        rejected += len(warn_of_rejected(entries))
     await node.taker.append_waiting()
     if rejected:
-        count = len(rejected)
         say(
-            f"{count} mục trong hộp thư không qua kiểm tra và không được chuyển tiếp.",
-            f"{count} inbox entries did not pass verification and were not passed on.",
+            f"{rejected} mục trong hộp thư không qua kiểm tra và không được chuyển tiếp.",
+            f"{rejected} inbox entries did not pass verification and were not passed on.",
         )
-    return rejected
+    return new
 
 
 def warn_of_rejected(entries: Iterable[Entry]) -> Sequence[Rejected]:

@@ -301,6 +301,7 @@ def _write(results: Sequence[Row], options: _Options) -> ExitCode:
         case ResultFormat.TABLE:
             for row in results:
                 _write_card(row)
+                say(f"Xem biên nhận (see its receipts): axis receipts show {row['message_id']}")
     codes = {_code(row, options.wanted) for row in results}
     return codes.pop() if len(codes) == 1 else ExitCode.PARTLY_DONE if codes else ExitCode.OK
 

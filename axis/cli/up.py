@@ -75,6 +75,7 @@ Thử tiếp, ở cửa sổ khác (next, in another window):
   axis publish README.md --as H56 --to H56.14812 --subject "Thử nghiệm"
   axis inbox list --as H56.14812
   axis inbox take --all --as H56.14812 --to /tmp/van-ban
-  axis receipts show --as H56""",
+  axis inbox list --as H56
+  axis reconcile""",
     )
     router.announce(settings, telemetry_port)

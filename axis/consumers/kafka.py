@@ -53,7 +53,8 @@ class GroupReader:
             connection,
             group_id=group,
             partition_assignment_strategy=(RangePartitionAssignor,),
-            session_timeout_ms=10_000,
+            # The shortest that a broker accepts by default: how long a dead router keeps its partitions.
+            session_timeout_ms=6_000,
             heartbeat_interval_ms=2_000,
             max_poll_interval_ms=300_000,
             rebalance_timeout_ms=60_000,

@@ -19,7 +19,7 @@ from axis.cli.demo import exit_code
 from axis.cli.exit_codes import ExitCode
 from axis.core.envelope import Urgency
 
-DEADLINE_SECONDS = 170
+DEADLINE_SECONDS = 300
 COMMAND = (sys.executable, "-m", "axis.cli.main", "demo")
 
 
@@ -32,6 +32,7 @@ def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
 
 
 @pytest.mark.kafka
+@pytest.mark.timeout(DEADLINE_SECONDS + 30)
 def test_every_step_holds(environment: dict[str, str], tmp_path: Path) -> None:
     """The demo must end with 0, show six steps held with their evidence, print no content and leave nothing behind."""
     played = subprocess.run(
@@ -59,6 +60,7 @@ def test_every_step_holds(environment: dict[str, str], tmp_path: Path) -> None:
 
 
 @pytest.mark.kafka
+@pytest.mark.timeout(DEADLINE_SECONDS + 30)
 def test_an_interrupt_leaves_nothing_behind(environment: dict[str, str], tmp_path: Path) -> None:
     """An interrupt in the middle must end the demo with 130, and with it broker, router and the temporary folder."""
     with subprocess.Popen(COMMAND, env=environment, stderr=subprocess.PIPE, text=True) as playing:
