@@ -63,5 +63,5 @@ def quarantine_entry(record: Record) -> QuarantineEntry:
     parked = avro.decode(record.value or b"")
     if not isinstance(parked, avro.QuarantineRecord):
         raise Refused(Reason.SCHEMA_UNKNOWN, "not a quarantine record")
-    value = sha256(parked.value or b"")
+    value = None if parked.value is None else sha256(parked.value)
     return QuarantineEntry(place_of(record), parked.source, value, str(parked.reason), parked.key)

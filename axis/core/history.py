@@ -93,14 +93,14 @@ class QuarantineEntry:
     Attributes:
         place: where it stands.
         source: where the parked record stood.
-        value: SHA-256 of the parked value.
+        value: SHA-256 of the parked value; None where there was none, or where it was too large to be kept.
         reason: why it was parked, a code of `axis.core.disposition.Reason`.
         key: the key that it was submitted under: the claimed sender.
     """
 
     place: Source
     source: Source
-    value: Digest
+    value: Digest | None
     reason: str
     key: bytes | None = None
 

@@ -97,7 +97,7 @@ class Reconciliation:
         if not self._judges(entry.source):
             return
         submission = self._submissions.get(entry.source)
-        if submission is None or submission.value != entry.value:
+        if submission is None or entry.value not in {None, submission.value}:
             self._note(
                 FindingKind.QUARANTINE_UNFOUNDED,
                 entry.place,
