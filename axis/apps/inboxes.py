@@ -6,9 +6,9 @@ broadcast.
 
 import asyncio
 
+from axis.admin.kafka import Bound
 from axis.apps import wiring
 from axis.connection import connect_as
-from axis.consumers.kafka import PartitionReader
 from axis.core.addressing import Directory, OrganisationCode
 from axis.core.digest import sha256
 from axis.core.policy import AcceptancePolicy
@@ -30,17 +30,19 @@ def open_empty_inboxes(settings: Settings, directory: Directory) -> int:
 
 
 async def _open(settings: Settings, directory: Directory) -> int:
-    connection = connect_as(settings.node, settings.broker, "opener")
+    codes = [organisation.code for organisation in directory.organisations]
+    places = [PartitionId(inbox_topic(code), 0) for code in codes]
+    admin = wiring.topic_admin(settings, settings.node)
+    ends = await asyncio.to_thread(admin.offsets, places, Bound.WRITTEN)
+    empty = [code for code, place in zip(codes, places, strict=True) if ends[place] == 0]
+    if not empty:
+        return 0
     signer = wiring.signer(settings, settings.node)
-    async with PartitionReader(connection) as reader, KafkaWriter(connection) as writer:
-        codes = [organisation.code for organisation in directory.organisations]
-        places = [PartitionId(inbox_topic(code), 0) for code in codes]
-        ends = await asyncio.gather(*(reader.end(place) for place in places))
-        empty = [code for code, end in zip(codes, ends, strict=True) if end == 0]
+    async with KafkaWriter(connect_as(settings.node, settings.broker, "opener")) as writer:
         await asyncio.gather(
             *(writer.append(_statement(code, settings, signer, directory)) for code in empty)
         )
-        return len(empty)
+    return len(empty)
 
 
 def _statement(code: OrganisationCode, settings: Settings, signer: Signer, directory: Directory) -> Append:

@@ -50,7 +50,10 @@ class _CoordinatorDoubt(logging.Handler):
 
 
 _doubt = _CoordinatorDoubt()
-logging.getLogger("aiokafka.producer.sender").addHandler(_doubt)
+_sender_log = logging.getLogger("aiokafka.producer.sender")
+_sender_log.addHandler(_doubt)
+# Whatever level people want to read at, these warnings must reach the counter.
+_sender_log.setLevel(logging.WARNING)
 
 
 class KafkaTransaction:
