@@ -7,12 +7,13 @@ Deciding has no effect of its own; the plan is the effect.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 from axis.consumers.examine import Candidate
 from axis.consumers.verify import VerifiedEnvelope, VerifiedReceipt
 from axis.core.addressing import Directory, OrganisationCode
-from axis.core.digest import Digest
+from axis.core.digest import Digest, digests_equal
 from axis.core.disposition import UNREMEMBERED, Disposition, Reason
 from axis.core.envelope import MessageId, Urgency, is_message_id
 from axis.core.partitioning import partition_of
@@ -20,11 +21,13 @@ from axis.core.policy import AcceptancePolicy
 from axis.core.receipt import Event, Receipt, RecipientOutcome, SignatureRecord, SignedReceipt, Source
 from axis.core.routing import consigned
 from axis.core.topics import QUARANTINE, RECEIPTS, ROUTER_STATE, inbox_topic
-from axis.errors import Refused
+from axis.errors import IntegrityError, Refused
 from axis.ports import Append, Clock, DecisionStore, Record, Signer
 from axis.schemas.avro import (
     Decision,
     QuarantineRecord,
+    decode,
+    decode_receipt,
     encode_decision,
     encode_quarantine,
     encode_receipt,
@@ -133,7 +136,9 @@ class Decider:
         """Decide about more submissions of a batch, in order."""
         batch.now = self._clock.now()
         keys = [_key(each) for each in candidates]
-        unknown = [key for key in keys if key is not None and key not in batch.known]
+        consignments = [_consignment_key(each) for each in candidates]
+        wanted = {key for key in (*keys, *consignments) if key is not None}
+        unknown = wanted - batch.known.keys()
         batch.known.update(self._decisions.lookup(unknown))
         for each, key in zip(candidates, keys, strict=True):
             match each.verified:
@@ -203,6 +208,11 @@ class Decider:
                 return
             fault = Refused(
                 Reason.MESSAGE_ID_CONFLICT, f"another receipt of this event is recorded: {prior.digest.hex()}"
+            )
+        if fault is None and not _was_consigned(verified, batch.known.get(_consignment_key(each) or "")):
+            fault = Refused(
+                Reason.RECEIPT_NOT_ALLOWED,
+                f"{verified.issuer} attests the hand-over of {receipt.envelope_digest.hex()}, which was not consigned to it",
             )
         name = (_message_id(each) or verified.digest.hex()).encode()
         if fault is None and key is not None:
@@ -338,6 +348,33 @@ def _key(each: Candidate) -> str | None:
             return f"{issuer}/{receipt.event}/{receipt.sender}/{message_id}"
         case _:
             return None
+
+
+def _consignment_key(each: Candidate) -> str | None:
+    """Return the key of the document that a recipient's receipt is about."""
+    message_id = _message_id(each)
+    match each.verified:
+        case VerifiedReceipt(receipt=receipt) if message_id is not None:
+            return f"{receipt.sender}/{message_id}"
+        case _:
+            return None
+
+
+def _was_consigned(verified: VerifiedReceipt, decision: Decision | None) -> bool:
+    """Tell whether the very document was consigned to the issuer of a receipt of hand-over."""
+    if decision is None or decision.receipt is None:
+        return False
+    same = digests_equal(decision.digest, verified.receipt.envelope_digest)
+    return same and verified.issuer in _consigned_by(decision.receipt)
+
+
+@lru_cache(maxsize=256)
+def _consigned_by(receipt: bytes) -> frozenset[str]:
+    """Return the recipients of a receipt of ours; a broadcast is asked about by each of them."""
+    signed = decode(receipt)
+    if not isinstance(signed, SignedReceipt):
+        raise IntegrityError("the decision store holds something else than a receipt")
+    return frozenset(consigned(decode_receipt(signed.statement).outcomes))
 
 
 def _source(record: Record) -> Source:

@@ -129,8 +129,9 @@ class Examiner:
         return route(header, directory, record.appended_at, self._verifier.policy)
 
     def _admit_receipt(self, record: Record, verified: VerifiedReceipt, directory: Directory) -> None:
-        self._check_partition(record, verified.issuer)
         receipt = verified.receipt
+        # Of the document's sender: the task there knows what was consigned to whom.
+        self._check_partition(record, receipt.sender)
         expected = (RecipientOutcome(verified.issuer, Outcome.HANDED_OVER),)
         if (
             receipt.event.by_axis
@@ -152,8 +153,8 @@ class Examiner:
                 f"the sender that it is for, {receipt.sender!a:.40}, is not in the directory",
             )
 
-    def _check_partition(self, record: Record, signer: OrganisationCode) -> None:
-        expected = partition_of(signer, self._lane_partitions)
+    def _check_partition(self, record: Record, sender: OrganisationCode) -> None:
+        expected = partition_of(sender, self._lane_partitions)
         if record.partition != expected:
             raise Refused(
                 Reason.WRONG_PARTITION,

@@ -67,7 +67,7 @@ class Taker:
         self._journal = journal
         self._writer = writer
         self._clock = clock
-        self._partition = partition_of(owner, lane_partitions)
+        self._lane_partitions = lane_partitions
         self._policy = policy or AcceptancePolicy()
 
     async def take(self, deliveries: Sequence[StoredDelivery], directory: Directory) -> None:
@@ -89,7 +89,13 @@ class Taker:
         waiting = [each for each in self._journal.deliveries(waiting=True) if each.receipt is not None]
         for delivery in waiting:
             await self._writer.append(
-                Append(_topic(delivery), self._partition, self._owner.encode(), delivery.receipt or b"")
+                # The sender's partition: the router task there knows whether the document was consigned to us.
+                Append(
+                    _topic(delivery),
+                    partition_of(delivery.sender, self._lane_partitions),
+                    delivery.sender.encode(),
+                    delivery.receipt or b"",
+                )
             )
             self._journal.handover_appended(delivery.sender, delivery.message_id)
         return len(waiting)
