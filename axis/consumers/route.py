@@ -208,15 +208,15 @@ class RouterTask:
         ends = await transaction.append(batch.plan.appends)
         await transaction.advance(_positions(records))
         await transaction.commit()
-        self._remember(batch.plan, ends)
+        await self._remember(batch.plan, ends)
         timings.commit = asyncio.get_running_loop().time() - began
         self._equipment.observer.committed(self.number, batch.plan.judgements, timings)
 
-    def _remember(self, plan: Plan, ends: Mapping[PartitionId, int]) -> None:
+    async def _remember(self, plan: Plan, ends: Mapping[PartitionId, int]) -> None:
         changelog = PartitionId(ROUTER_STATE, self.number)
         if changelog in ends:
             entries: list[tuple[str, Decision]] = list(plan.decisions.items())
-            self._equipment.decisions.apply(self.number, entries, ends[changelog])
+            await asyncio.to_thread(self._equipment.decisions.apply, self.number, entries, ends[changelog])
 
 
 def _positions(records: Sequence[Record]) -> dict[PartitionId, int]:

@@ -11,7 +11,7 @@ What aiokafka 0.14 does not do for us, and is done here:
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Final, Self, TypeVar
 
 from aiokafka import AIOKafkaProducer
@@ -128,12 +128,7 @@ class KafkaTransaction:
         grouped: dict[PartitionId, list[Append]] = {}
         for append in appends:
             grouped.setdefault(PartitionId(append.topic, append.partition), []).append(append)
-        return dict(
-            await self._within(
-                asyncio.gather(*(self._write(place, records) for place, records in grouped.items())),
-                "appending a batch",
-            )
-        )
+        return await self._within(self._write(grouped), "appending a batch")
 
     async def advance(self, positions: Mapping[PartitionId, int]) -> None:
         """Add the input positions to the transaction."""
@@ -161,28 +156,32 @@ class KafkaTransaction:
             # The object is given up either way, and what it left open is settled by fencing.
             logging.getLogger(__name__).debug("closing a failed producer", exc_info=True)
 
-    async def _write(self, place: PartitionId, records: list[Append]) -> tuple[PartitionId, int]:
-        """Write records of one partition, in order, in as few batches as their size allows."""
-        end = -1
+    async def _write(self, grouped: Mapping[PartitionId, list[Append]]) -> dict[PartitionId, int]:
+        """Write records, in order within each partition, in as few batches as their size allows.
+
+        Batches are built here and not by `send`: most of a router's records go a few at a time to many partitions, and
+        a future for each record costs more than the record.
+        """
+        deliveries: list[tuple[PartitionId, int, asyncio.Future[Any]]] = []
+        for place, records in grouped.items():
+            for batch in self._batches(place, records):
+                delivery = await self._producer.send_batch(batch, place.topic, partition=place.partition)
+                deliveries.append((place, batch.record_count(), delivery))
+        await asyncio.gather(*(delivery for _, _, delivery in deliveries))
+        return {place: delivery.result().offset + count for place, count, delivery in deliveries}
+
+    def _batches(self, place: PartitionId, records: list[Append]) -> Iterator[Any]:
+        """Yield aiokafka's batch builders, each filled and closed."""
         waiting = iter(records)
         record = next(waiting, None)
-        deliveries = []
         while record is not None:
             batch = self._producer.create_batch()
-            while record is not None and (
-                batch.append(key=record.key, value=record.value, timestamp=None) is not None
-            ):
+            while record is not None and batch.append(key=record.key, value=record.value, timestamp=None):
                 record = next(waiting, None)
             batch.close()
-            count = batch.record_count()
-            if not count:
+            if not batch.record_count():
                 raise Refused("oversized", f"a record for {place.topic} is larger than a batch may be")
-            deliveries.append(
-                (await self._producer.send_batch(batch, place.topic, partition=place.partition), count)
-            )
-        for delivery, count in deliveries:
-            end = (await delivery).offset + count
-        return place, end
+            yield batch
 
     async def _within(self, call: Awaitable[_T], doing: str, failure: type[Unavailable] = Unavailable) -> _T:
         try:

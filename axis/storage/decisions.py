@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final
 
 from axis.core.digest import Digest
@@ -21,7 +22,7 @@ CREATE TABLE IF NOT EXISTS origin (changelog TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS position (partition INTEGER PRIMARY KEY, next_offset INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS decision (
     key TEXT PRIMARY KEY, partition INTEGER NOT NULL, digest BLOB NOT NULL, receipt BLOB
-) WITHOUT ROWID;
+);
 """
 _KEYS_PER_QUERY: Final = 500
 _REBUILD: Final = "where another router has the file, give each its own instance; a damaged file may be removed: it is rebuilt"
@@ -39,6 +40,8 @@ class SqliteDecisions:
     """
 
     def __init__(self, path: Path | str, changelog: str) -> None:
+        # Looked up by the thread that decides, written by another one: a connection has one transaction at a time.
+        self._lock = Lock()
         try:
             self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             # WAL with NORMAL: a power cut may lose the newest entries but never order or atomicity; the changelog has them.
@@ -99,21 +102,23 @@ class SqliteDecisions:
     def _together(self) -> Iterator[None]:
         """Make all writes of the block one atomic step."""
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._connection.execute("COMMIT")
-            except BaseException:
-                # SQLite rolls back by itself on a full disk.
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
+            with self._lock:
+                self._connection.execute("BEGIN IMMEDIATE")
+                try:
+                    yield
+                    self._connection.execute("COMMIT")
+                except BaseException:
+                    # SQLite rolls back by itself on a full disk.
+                    if self._connection.in_transaction:
+                        self._connection.execute("ROLLBACK")
+                    raise
         except sqlite3.Error as error:
             raise Unavailable(f"cannot write the decision store: {error}; check its disk") from error
 
     def _read(self, query: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
         try:
-            return self._connection.execute(query, values).fetchall()
+            with self._lock:
+                return self._connection.execute(query, values).fetchall()
         except sqlite3.Error as error:
             raise Unavailable(f"cannot read the decision store: {error}; {_REBUILD}") from error
 
