@@ -5,7 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
-PYTEST_OPTIONS ?=
+# A file's tests share a site, and most of a test's time is waiting: two workers, a file each.
+PYTEST_OPTIONS ?= --numprocesses 2 --dist loadfile
 
 .PHONY: help setup demo test check format bench lock wheel clean
 
