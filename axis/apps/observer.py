@@ -114,7 +114,8 @@ class RouterObserver:
             metrics.attachment_size_bytes.observe(size)
         directory = self._directory.current()
         levels: dict[Level, int] = {}
-        for code in judgement.recipients:
+        # The directory may have changed since the batch was decided; a count must never stop a router.
+        for code in filter(directory.__contains__, judgement.recipients):
             level = directory.get(code).level
             levels[level] = levels.get(level, 0) + 1
         for level, count in levels.items():

@@ -67,6 +67,10 @@ class Plan:
     decisions: dict[str, Decision] = field(default_factory=dict)
     judgements: list[Judgement] = field(default_factory=list)
 
+    def size_bytes(self) -> int:
+        """Return how much is to be written."""
+        return sum(len(append.value) for append in self.appends)
+
 
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 

@@ -13,7 +13,7 @@ outcome is unknown the next incarnation learns it from the committed position an
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
@@ -29,6 +29,8 @@ from axis.schemas.avro import Decision
 _T = TypeVar("_T")
 _WAIT_SECONDS: Final = 0.5
 _PIECE_RECORDS: Final = 32
+_PIECE_BYTES: Final = 256 * 1024
+_BATCH_BYTES: Final = 32 * 1024 * 1024
 _EXPRESS_RECORDS: Final = 100
 
 
@@ -172,14 +174,18 @@ class RouterTask:
             return
         records = sorted(records, key=lambda record: record.place != self._express)
         batch = equipment.decider.begin(equipment.directory.current(), {})
-        timings = Timings()
-        for start in range(0, len(records), _PIECE_RECORDS):
-            piece = records[start : start + _PIECE_RECORDS]
+        timings, carried = Timings(), list[Record]()
+        for piece in _pieces(records):
             lane = Lane.EXPRESS if piece[0].place == self._express else Lane.STANDARD
             await self._extend(lane, transaction, batch, piece, timings)
+            carried += piece
             if lane is Lane.STANDARD:
                 await self._carry_out_express(transaction, batch.known)
-        await self._commit(transaction, batch, records, timings)
+            if len(carried) == len(records) or batch.plan.size_bytes() > _BATCH_BYTES:
+                await self._commit(transaction, batch, carried, timings)
+                records = records[len(carried) :]
+                batch = equipment.decider.begin(equipment.directory.current(), {})
+                timings, carried = Timings(), []
 
     async def _extend(
         self,
@@ -217,6 +223,20 @@ class RouterTask:
         if changelog in ends:
             entries: list[tuple[str, Decision]] = list(plan.decisions.items())
             await asyncio.to_thread(self._equipment.decisions.apply, self.number, entries, ends[changelog])
+
+
+def _pieces(records: Sequence[Record]) -> Iterator[list[Record]]:
+    """Yield records in pieces that are small in number and in bytes: a broadcast multiplies them by its recipients."""
+    piece: list[Record] = []
+    size = 0
+    for record in records:
+        piece.append(record)
+        size += len(record.value or b"")
+        if len(piece) == _PIECE_RECORDS or size > _PIECE_BYTES:
+            yield piece
+            piece, size = [], 0
+    if piece:
+        yield piece
 
 
 def _positions(records: Sequence[Record]) -> dict[PartitionId, int]:

@@ -92,24 +92,33 @@ class KafkaTransaction:
         """Fence earlier incarnations and fetch the metadata of every topic to be written."""
         await self._within(self._producer.start(), "starting the transactional producer")
         if self._topics:
-            await self._within(_settled(self._producer.client.set_topics(self._topics)), "fetching metadata")
+            await self._learn(self._producer.client.set_topics(self._topics))
         self._doubt = _doubt.count
 
     async def missing_topics(self, topics: Collection[str]) -> Collection[str]:
         """Return those of these topics that do not exist.
 
         A topic that was missing is looked for again, at most every few seconds: it may have been created since.
+
+        Raises:
+            Unavailable: no broker tells, or one of them is hidden from this client. Only what a broker says is missing
+                may count as missing: a document is answered for good by it.
         """
         client = self._producer.client
         absent: set[str] = set(topics) - client.cluster.topics()
         now = asyncio.get_running_loop().time()
         if absent and now >= self._look_again_at:
-            self._look_again_at = now + _LOOK_AGAIN_SECONDS
             for topic in absent:
                 client.add_topic(topic)
-            await self._within(_settled(client.force_metadata_update()), "fetching metadata")
+            await self._learn(client.force_metadata_update())
+            self._look_again_at = now + _LOOK_AGAIN_SECONDS
             absent -= client.cluster.topics()
-        return set(absent)
+        if hidden := absent & client.cluster.unauthorized_topics:
+            raise Unavailable(
+                f"{min(hidden)} is hidden from this client; grant it DESCRIBE and WRITE on the topic",
+                fault="refused",
+            )
+        return absent
 
     async def begin(self) -> None:
         """Start a transaction.
@@ -182,6 +191,10 @@ class KafkaTransaction:
             if not batch.record_count():
                 raise Refused("oversized", f"a record for {place.topic} is larger than a batch may be")
             yield batch
+
+    async def _learn(self, metadata: "asyncio.Future[bool]") -> None:
+        if not await self._within(_settled(metadata), "fetching metadata"):
+            raise Unavailable("no broker tells which topics there are", fault="unreachable")
 
     async def _within(self, call: Awaitable[_T], doing: str, failure: type[Unavailable] = Unavailable) -> _T:
         try:
@@ -272,5 +285,5 @@ def _fault_of(error: BaseException) -> str:
             return "unreachable"
 
 
-async def _settled(waiting: "asyncio.Future[Any]") -> None:
-    await waiting
+async def _settled(waiting: "asyncio.Future[bool]") -> bool:
+    return await waiting

@@ -1,0 +1,14 @@
+"""The stage of the attacks, once for all of them."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.attack.stage import Stage, set_up
+
+
+@pytest.fixture(scope="session")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A real site with a running router; for the whole session, because modules run in any order."""
+    with set_up(tmp_path_factory.mktemp("attack")) as running:
+        yield running

@@ -1,0 +1,291 @@
+"""Receipts that are not what they claim to be, and receipts that are lost, doubled or contradict each other."""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from axis.apps.node import Node
+from axis.apps.site import AXIS_NODE
+from axis.clock import SystemClock
+from axis.consumers.inbox import Answer, Entry, Rejected
+from axis.core.addressing import OrganisationCode
+from axis.core.consignment import State
+from axis.core.digest import Digest
+from axis.core.disposition import Reason
+from axis.core.envelope import Envelope
+from axis.core.receipt import Event, Outcome, Receipt, RecipientOutcome, SignedReceipt
+from axis.core.topics import SUBMISSIONS_STANDARD
+from axis.errors import Refused
+from axis.producers.identity import new_message_id
+from axis.producers.publish import Draft, DraftPart
+from axis.schemas import avro
+from axis.storage.journal import StoredSubmission
+from tests.attack.forge import message_id_of
+from tests.attack.stage import OFFICE, OTHER_WARD, WARD, WITHOUT_INBOX, Stage
+
+pytestmark = pytest.mark.kafka
+
+DRAFT = Draft("V/v triển khai", (WARD,), (DraftPart("a.pdf", "application/pdf", b"%PDF-1.7"),))
+Forgery = Callable[[Stage, StoredSubmission, datetime], bytes]
+
+
+@pytest.fixture
+async def office(stage: Stage, tmp_path: Path) -> AsyncIterator[Node]:
+    """The office's node with an empty journal."""
+    async with Node.open(replace(stage.settings, folder=tmp_path), OrganisationCode(OFFICE)) as node:
+        yield node
+
+
+async def read(node: Node) -> dict[int, Entry]:
+    """Everything that the node makes of its inbox, by offset."""
+    return {entry.offset: entry async for entries in node.inbox.synchronise() for entry in entries}
+
+
+async def accepted(stage: Stage, office: Node) -> StoredSubmission:
+    """Publish a document to the ward, and return when the office knows that it was accepted."""
+    published = (await office.publisher.publish(DRAFT)).submission
+    stage.settled()
+    await read(office)
+    submission = office.journal.submission(message_id=published.message_id)
+    assert submission is not None
+    assert submission.state is State.ACCEPTED
+    return submission
+
+
+def handover(stage: Stage, code: str, submission: StoredSubmission, now: datetime) -> Receipt:
+    """An organisation's statement that it was handed the document."""
+    return stage.forger(code).handover(submission.message_id, submission.digest, OFFICE, now)
+
+
+def acceptance(submission: StoredSubmission, now: datetime, issuer: str) -> Receipt:
+    """A statement that the document was accepted for another ward."""
+    return Receipt(
+        event=Event.SUBMISSION_ACCEPTANCE,
+        environment="attack",
+        message_id=submission.message_id,
+        envelope_digest=submission.digest,
+        sender=OrganisationCode(OFFICE),
+        issuer=OrganisationCode(issuer),
+        occurred_at=now,
+        outcomes=(RecipientOutcome(OTHER_WARD, Outcome.CONSIGNED),),
+        directory_version="sha256:0000000000000000",
+        policy_version="2026-11",
+    )
+
+
+def stripped(stage: Stage, submission: StoredSubmission, now: datetime) -> bytes:
+    """The ward's genuine statement without its signature."""
+    statement = avro.encode_receipt(handover(stage, WARD, submission, now))
+    return avro.encode_signed_receipt(SignedReceipt(statement, b""))
+
+
+def under_another_signature(stage: Stage, submission: StoredSubmission, now: datetime) -> bytes:
+    """The ward's statement with the signature of another statement of the ward's."""
+    ward = stage.forger(WARD)
+    other = avro.decode(ward.signed(ward.handover(new_message_id(now), submission.digest, OFFICE, now), now))
+    assert isinstance(other, SignedReceipt)
+    statement = avro.encode_receipt(handover(stage, WARD, submission, now))
+    return avro.encode_signed_receipt(SignedReceipt(statement, other.signature))
+
+
+def by_no_recipient(stage: Stage, submission: StoredSubmission, now: datetime) -> bytes:
+    """A hand-over to an organisation that the document was not consigned to."""
+    return stage.forger(OTHER_WARD).signed(handover(stage, OTHER_WARD, submission, now), now)
+
+
+def in_the_wards_name(stage: Stage, submission: StoredSubmission, now: datetime) -> bytes:
+    """A hand-over in the ward's name under another organisation's key."""
+    return stage.forger(WARD, signed_by=OTHER_WARD).signed(handover(stage, WARD, submission, now), now)
+
+
+def acceptance_by_a_member(stage: Stage, submission: StoredSubmission, now: datetime) -> bytes:
+    """An acceptance that the ward signed, which would add a recipient."""
+    return stage.forger(WARD).signed(acceptance(submission, now, WARD), now)
+
+
+def about_another_message(stage: Stage, submission: StoredSubmission, now: datetime) -> bytes:
+    """The axis's acceptance of a document that this node did not send."""
+    receipt = replace(
+        acceptance(submission, now, AXIS_NODE),
+        message_id=new_message_id(now),
+        envelope_digest=Digest(bytes(32)),
+    )
+    return stage.forger(AXIS_NODE).signed(receipt, now)
+
+
+def of_another_digest(stage: Stage, submission: StoredSubmission, now: datetime) -> bytes:
+    """The axis's rejection of another envelope under the same message id."""
+    receipt = replace(
+        acceptance(submission, now, AXIS_NODE),
+        event=Event.SUBMISSION_REJECTION,
+        envelope_digest=Digest(bytes(32)),
+    )
+    return stage.forger(AXIS_NODE).signed(receipt, now)
+
+
+def of_another_message_id(stage: Stage, submission: StoredSubmission, now: datetime) -> bytes:
+    """The ward's statement about the right envelope under a message id of its own making."""
+    receipt = replace(handover(stage, WARD, submission, now), message_id=new_message_id(now))
+    return stage.forger(WARD).signed(receipt, now)
+
+
+def for_another_sender(stage: Stage, submission: StoredSubmission, now: datetime) -> bytes:
+    """The ward's statement about this envelope, made out to somebody else."""
+    receipt = replace(handover(stage, WARD, submission, now), sender=OrganisationCode(OTHER_WARD))
+    return stage.forger(WARD).signed(receipt, now)
+
+
+def of_the_demo(stage: Stage, submission: StoredSubmission, now: datetime) -> bytes:
+    """The ward's statement in another installation."""
+    receipt = replace(handover(stage, WARD, submission, now), environment="demo")
+    return stage.forger(WARD).signed(receipt, now)
+
+
+FORGERIES: list[tuple[Forgery, str]] = [
+    (stripped, "signature-missing"),
+    (under_another_signature, "signature-invalid"),
+    (by_no_recipient, "receipt-not-allowed"),
+    (in_the_wards_name, "certificate-not-enrolled"),
+    (acceptance_by_a_member, "receipt-not-allowed"),
+    (about_another_message, "receipt-not-ours"),
+    (of_another_digest, "receipt-not-ours"),
+    (of_another_message_id, "receipt-not-ours"),
+    (for_another_sender, "receipt-not-ours"),
+    (of_the_demo, "environment-mismatch"),
+]
+
+
+async def test_a_forged_receipt_is_never_taken_for_ours(stage: Stage, office: Node) -> None:
+    """Each is rejected with its reason, none is kept, and the consignment stays where it was."""
+    submission = await accepted(stage, office)
+    kept = len(office.journal.receipts(submission.message_id))
+    now = SystemClock().now()
+    expected = {
+        stage.put_into_inbox(forgery(stage, submission, now), owner=OFFICE).offset: reason
+        for forgery, reason in FORGERIES
+    }
+    entries = await read(office)
+    reasons = {place: getattr(entries[place], "reason", type(entries[place]).__name__) for place in expected}
+    assert reasons == expected
+    assert len(office.journal.receipts(submission.message_id)) == kept
+    present = office.journal.submission(message_id=submission.message_id)
+    assert present is not None
+    assert present.state is State.ACCEPTED
+
+
+async def test_a_handover_before_the_acceptance_is_rejected(stage: Stage, office: Node) -> None:
+    """A recipient cannot attest what the axis has not accepted, and the state of the consignment does not move."""
+    submission = await office.publisher.prepare(DRAFT)
+    now = SystemClock().now()
+    early = stage.forger(WARD).signed(handover(stage, WARD, submission, now), now)
+    place = stage.put_into_inbox(early, owner=OFFICE)
+    entry = (await read(office))[place.offset]
+    assert isinstance(entry, Rejected)
+    assert entry.reason == "receipt-out-of-order"
+    assert not office.journal.receipts(submission.message_id)
+
+
+async def test_a_lost_receipt_can_be_fetched_again(stage: Stage, office: Node) -> None:
+    """Submitting the same envelope again brings the same receipt, and moves the consignment nowhere back."""
+    submission = await accepted(stage, office)
+    before = office.journal.acceptance(submission.message_id)
+    acknowledged = await office.publisher.append(submission)
+    assert acknowledged.submission.state is State.ACCEPTED
+    stage.settled()
+    answers = [entry for entry in (await read(office)).values() if isinstance(entry, Answer)]
+    again = [each for each in answers if each.receipt.message_id == submission.message_id]
+    assert [each.repeated for each in again] == [True]
+    assert office.journal.acceptance(submission.message_id) == before
+
+
+async def test_an_acceptance_before_the_acknowledgement_is_not_undone(stage: Stage, office: Node) -> None:
+    """When the acknowledgement of an append comes after the receipt, the consignment stays accepted."""
+    stored = await office.publisher.prepare(DRAFT)
+    stage.put(stored.value, sender=OFFICE)
+    stage.settled()
+    await read(office)
+    acknowledged = await office.publisher.append(stored)
+    present = office.journal.submission(message_id=stored.message_id)
+    assert present is not None
+    assert present.state is acknowledged.submission.state is State.ACCEPTED
+
+
+def letter_accepted(stage: Stage, sender: str = OFFICE, **changes: object) -> Envelope:
+    """Publish a document to the ward and wait for its acceptance."""
+    letter = stage.forger(sender).letter(WARD, SystemClock().now(), **changes)
+    _, receipt = stage.receipt_for(stage.put(avro.encode_envelope(letter), sender=sender))
+    assert receipt.event is Event.SUBMISSION_ACCEPTANCE
+    return letter
+
+
+def test_a_handover_published_twice_is_passed_on_once(stage: Stage) -> None:
+    """The same statement again, even under a fresh signature, adds nothing to inbox or legal record."""
+    letter, now = letter_accepted(stage), SystemClock().now()
+    ward = stage.forger(WARD)
+    receipt = ward.handover(message_id_of(letter), letter.digest, OFFICE, now)
+    first, resigned = ward.signed(receipt, now), ward.signed(receipt, now)
+    for value in (first, first, resigned):
+        stage.put(value, sender=OFFICE)
+    stage.settled()
+    assert len(stage.in_inbox(OFFICE, first)) == 1
+    passed_on = [each for _, each in stage.receipts() if each.message_id == receipt.message_id]
+    assert sorted(each.event for each in passed_on) == [Event.CONTENT_HANDOVER, Event.SUBMISSION_ACCEPTANCE]
+
+
+def test_a_handover_that_contradicts_an_earlier_one_is_a_conflict(stage: Stage) -> None:
+    """The recipient's first statement stands; another digest under the same message id is refused."""
+    letter, now = letter_accepted(stage), SystemClock().now()
+    ward = stage.forger(WARD)
+    receipt = ward.handover(message_id_of(letter), letter.digest, OFFICE, now)
+    stage.put(ward.signed(receipt, now), sender=OFFICE)
+    other = ward.signed(replace(receipt, envelope_digest=Digest(bytes(32))), now)
+    _, refusal = stage.receipt_for(stage.put(other, sender=OFFICE))
+    assert (refusal.sender, refusal.reason) == (WARD, Reason.MESSAGE_ID_CONFLICT)
+
+
+def test_a_message_id_chosen_to_collide_does_not_suppress_a_receipt(stage: Stage) -> None:
+    """Who uses another sender's message id for a document to the same ward keeps no receipt from that sender."""
+    letter, now = letter_accepted(stage), SystemClock().now()
+    message_id = message_id_of(letter)
+    collision = letter_accepted(stage, OTHER_WARD, message_id=message_id)
+    ward = stage.forger(WARD)
+    for_attacker = ward.signed(ward.handover(message_id, collision.digest, OTHER_WARD, now), now)
+    for_office = ward.signed(ward.handover(message_id, letter.digest, OFFICE, now), now)
+    stage.put(for_attacker, sender=OTHER_WARD)
+    stage.put(for_office, sender=OFFICE)
+    stage.settled(OTHER_WARD)
+    stage.settled()
+    assert len(stage.in_inbox(OTHER_WARD, for_attacker)) == 1
+    assert len(stage.in_inbox(OFFICE, for_office)) == 1
+
+
+def test_a_handover_for_a_sender_without_an_inbox_is_answered(stage: Stage) -> None:
+    """The recipient learns that its receipt cannot be passed on, and its partition keeps moving."""
+    ward, now = stage.forger(WARD), SystemClock().now()
+    receipt = ward.handover(new_message_id(now), Digest(bytes(32)), WITHOUT_INBOX, now)
+    _, refusal = stage.receipt_for(stage.put(ward.signed(receipt, now), sender=WITHOUT_INBOX))
+    assert (refusal.sender, refusal.reason) == (WARD, Reason.INBOX_MISSING)
+
+
+async def test_a_record_over_the_limit_is_refused_before_anything_is_sent(stage: Stage, office: Node) -> None:
+    """The publisher says what is too large; neither lane nor journal has anything of it."""
+    parts = tuple(
+        DraftPart(f"{number}.bin", "application/octet-stream", bytes([number]) * 65_536)
+        for number in range(17)
+    )
+    before = stage.end_of_lane(OFFICE)
+    with pytest.raises(Refused, match="expected at most") as caught:
+        await office.publisher.publish(replace(DRAFT, parts=parts))
+    assert caught.value.reason == Reason.OVERSIZED
+    assert stage.end_of_lane(OFFICE) == before
+    assert not office.journal.submissions()
+
+
+async def test_what_the_broker_will_not_take_is_refused_clearly(office: Node) -> None:
+    """A record that slipped past the publisher's own limit is refused by name of the topic, not retried."""
+    stored = await office.publisher.prepare(DRAFT)
+    with pytest.raises(Refused, match=SUBMISSIONS_STANDARD):
+        await office.publisher.append(replace(stored, value=bytes(1_200_000)))

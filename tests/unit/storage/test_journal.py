@@ -1,0 +1,266 @@
+"""The journal of a node: what is in it survives, what failed is not in it, and no message id is burnt."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from axis.clock import SystemClock
+from axis.core.addressing import OrganisationCode
+from axis.core.consignment import State
+from axis.core.digest import sha256
+from axis.core.envelope import MessageId
+from axis.core.receipt import Event
+from axis.core.retry import RetrySchedule
+from axis.errors import OutcomeUnknown, Unavailable
+from axis.ports import Append
+from axis.producers.publish import Draft, DraftPart, Publisher
+from axis.storage.blobs import open_store
+from axis.storage.journal import Journal, StoredDelivery, StoredReceipt, StoredSubmission
+from tests.unit.storage.full_disk import full_disk
+
+NOW = datetime(2026, 11, 22, 3, 0, 0, 123456, tzinfo=UTC)
+
+STATEMENTS = 4
+"""Of keeping two documents with the position behind them: begin, two inserts and the position; then the commit."""
+
+WRITER = """
+import os, signal, sys
+from datetime import UTC, datetime
+from pathlib import Path
+from axis.core.digest import sha256
+from axis.core.envelope import MessageId
+from axis.storage.journal import Journal, StoredDelivery
+
+def die_before(statement, connection):
+    left = iter(range(statement))
+    def trace(sql):
+        if next(left) == statement - 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+    connection.set_trace_callback(trace)
+
+journal = Journal(Path(sys.argv[1]))
+die_before(int(sys.argv[2]), journal._connection)
+with journal.together():
+    for name in (b"a", b"b"):
+        at = datetime.now(UTC)
+        journal.add_delivery(StoredDelivery("H56", MessageId(name.decode()), sha256(name), name, at, None, False))
+    journal.set_position("inbox", 2)
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the journal of a test lies."""
+    return tmp_path / "nodes" / "H56" / "journal.db"
+
+
+@pytest.fixture
+def journal(path: Path) -> Iterator[Journal]:
+    """An empty journal."""
+    opened = Journal(path)
+    yield opened
+    opened.close()
+
+
+def submission(name: str, *, size: int = 10, stored_at: datetime = NOW) -> StoredSubmission:
+    """A submission that is told apart by its name."""
+    digest = sha256(name.encode())
+    return StoredSubmission(
+        MessageId(name), digest, "axis.submissions.standard", bytes(size), State.STORED, stored_at
+    )
+
+
+def delivery(name: str, sender: str = "H56") -> StoredDelivery:
+    """A received document that is told apart by its name."""
+    return StoredDelivery(sender, MessageId(name), sha256(name.encode()), name.encode(), NOW, None, False)
+
+
+def receipt(name: str, event: Event, issuer: str) -> StoredReceipt:
+    """A receipt about a submission."""
+    value = f"{name} {event} {issuer}".encode()
+    return StoredReceipt(sha256(value), MessageId(name), event, issuer, value, NOW)
+
+
+def test_submissions_come_back_in_order(journal: Journal, path: Path) -> None:
+    """Oldest first, each with its exact bytes, by message id and by digest, also after the file was opened again."""
+    late, early = submission("b", stored_at=NOW + timedelta(microseconds=1)), submission("c")
+    for each in (late, early):
+        journal.store_submission(each)
+    journal.set_state(MessageId("b"), State.ACCEPTED)
+    again = Journal(path)
+    assert again.submissions() == [early, replace(late, state=State.ACCEPTED)]
+    assert again.submissions([State.STORED]) == [early]
+    assert again.submission(message_id=MessageId("c")) == again.submission(digest=early.digest) == early
+    assert again.submission(message_id=MessageId("d"), digest=sha256(b"d")) is None
+    again.close()
+
+
+def test_a_receipt_is_kept_once(journal: Journal) -> None:
+    """The same statement again is not new, and who was handed the document is counted by organisation."""
+    acceptance = receipt("a", Event.SUBMISSION_ACCEPTANCE, "H56.W00")
+    assert [journal.add_receipt(acceptance), journal.add_receipt(acceptance)] == [True, False]
+    assert journal.add_receipt(receipt("a", Event.CONTENT_HANDOVER, "H56.1"))
+    assert journal.acceptance(MessageId("a")) == acceptance.value
+    assert journal.acceptance(MessageId("b")) is None
+    assert journal.handed_over_to(MessageId("a")) == {"H56.1"}
+    assert [each.issuer for each in journal.receipts(MessageId("a"))] == ["H56.W00", "H56.1"]
+
+
+def test_a_document_is_kept_once_for_each_sender(journal: Journal) -> None:
+    """A second copy changes nothing; the same message id of another sender is another document."""
+    first = delivery("a")
+    assert journal.add_delivery(first)
+    assert not journal.add_delivery(replace(first, digest=sha256(b"other"), value=b"other"))
+    assert journal.add_delivery(delivery("a", "H56.1"))
+    assert journal.delivery("H56", "a") == first
+    assert len(journal.deliveries(message_id="a")) == 2
+
+
+def test_the_first_handover_receipt_stands(journal: Journal) -> None:
+    """A receipt that was made is never replaced, and waits until the broker has it."""
+    journal.add_delivery(delivery("a"))
+    for value in (b"first", b"second"):
+        journal.store_handovers([("H56", MessageId("a"), value)])
+    assert [each.receipt for each in journal.deliveries(waiting=True)] == [b"first"]
+    journal.handover_appended("H56", MessageId("a"))
+    assert journal.deliveries(waiting=True) == []
+
+
+def test_a_block_is_stored_whole_or_not_at_all(journal: Journal) -> None:
+    """When anything of a block fails, nothing of it is stored, and the journal is usable afterwards."""
+
+    def fail() -> None:
+        with journal.together():
+            journal.add_delivery(delivery("a"))
+            journal.set_position("inbox", 1)
+            raise ValueError("of the block's own")
+
+    with pytest.raises(ValueError, match="of the block's own"):
+        fail()
+    assert (journal.position("inbox"), journal.deliveries()) == (0, [])
+    with journal.together():
+        journal.add_delivery(delivery("a"))
+        journal.set_position("inbox", 1)
+    assert (journal.position("inbox"), journal.deliveries()) == (1, [delivery("a")])
+
+
+def test_a_full_disk_burns_no_message_id(journal: Journal, path: Path) -> None:
+    """A submission that could not be stored is not there, and storing the same one again succeeds."""
+    journal.store_submission(submission("a"))
+    journal.add_delivery(delivery("d"))
+    failed = submission("b", size=500_000)
+    writes: list[Callable[[], object]] = [
+        lambda: journal.store_submission(failed),
+        lambda: journal.set_state(MessageId("a"), State.ACCEPTED),
+        lambda: journal.store_handovers([("H56", MessageId("d"), b"receipt")]),
+        lambda: journal.handover_appended("H56", MessageId("d")),
+        lambda: journal.set_position("inbox", 1),
+    ]
+    with full_disk(path):
+        for write in writes:
+            with pytest.raises(Unavailable, match="check its disk"):
+                write()
+        assert journal.submissions() == [submission("a")]
+        assert journal.deliveries() == [delivery("d")]
+    journal.store_submission(failed)
+    assert journal.submission(message_id=MessageId("b")) == failed
+
+
+@pytest.mark.parametrize("statement", range(1, STATEMENTS + 3))
+def test_a_node_killed_at_any_statement_keeps_documents_and_position_in_step(
+    path: Path, statement: int
+) -> None:
+    """What was read is in the journal whole, with the position behind it, or is read again."""
+    ended = subprocess.run([sys.executable, "-c", WRITER, str(path), str(statement)], check=False, timeout=60)
+    killed = statement <= STATEMENTS + 1
+    assert ended.returncode == (-signal.SIGKILL if killed else 0)
+    journal = Journal(path)
+    expected = (0, []) if killed else (2, ["a", "b"])
+    assert (journal.position("inbox"), [each.message_id for each in journal.deliveries()]) == expected
+    journal.close()
+
+
+def test_a_damaged_journal_is_reported(path: Path) -> None:
+    """What is no database is a fault outside, not an exception of SQLite."""
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"not a database" * 1000)
+    with pytest.raises(Unavailable, match="cannot open the journal"):
+        Journal(path)
+
+
+@dataclass(slots=True)
+class Lane:
+    """A submission lane that does not answer as often as it is told to."""
+
+    silent: int
+    appended: list[Append] = field(default_factory=list)
+
+    async def append(self, append: Append) -> int:
+        """Keep the record; answer only when the silence is over."""
+        self.appended.append(append)
+        if len(self.appended) <= self.silent:
+            raise OutcomeUnknown("no answer")
+        return len(self.appended)
+
+
+class PlainSigner:
+    """A signer whose signatures nobody looks at here."""
+
+    def sign(self, content: bytes, at: datetime) -> bytes:
+        """Return something that differs each time."""
+        return sha256(content) + at.isoformat().encode()
+
+
+def publisher(journal: Journal, lane: Lane, tmp_path: Path, deadline_seconds: float) -> Publisher:
+    """A publisher that writes into this lane."""
+    return Publisher(
+        sender=OrganisationCode("H56"),
+        environment="test",
+        signer=PlainSigner(),
+        blobs=open_store("memory:", tmp_path),
+        journal=journal,
+        writer=lane,
+        clock=SystemClock(),
+        lane_partitions=4,
+        retry=RetrySchedule(0.0, 0.0),
+        deadline_seconds=deadline_seconds,
+    )
+
+
+DRAFT = Draft("V/v", ("H56.1",), (DraftPart("a.pdf", "application/pdf", b"%PDF"),))
+
+
+async def test_an_unknown_outcome_is_repeated_with_the_same_bytes(journal: Journal, tmp_path: Path) -> None:
+    """However often no answer came, it is one message id and one record value."""
+    lane = Lane(silent=3)
+    acknowledged = await publisher(journal, lane, tmp_path, 60.0).publish(DRAFT)
+    assert acknowledged.attempts == 4
+    assert len({each.value for each in lane.appended}) == 1
+    assert [each.state for each in journal.submissions()] == [State.SUBMITTED]
+
+
+async def test_what_was_given_up_is_resumed_with_the_same_bytes(journal: Journal, tmp_path: Path) -> None:
+    """After the deadline the submission is kept, and going on later sends what was signed then."""
+    lane = Lane(silent=1)
+    with pytest.raises(OutcomeUnknown, match="it is kept"):
+        await publisher(journal, lane, tmp_path, 0.0).publish(DRAFT)
+    assert [each.state for each in journal.submissions()] == [State.STORED]
+    (resumed,) = await publisher(journal, lane, tmp_path, 60.0).resume()
+    assert [each.value for each in lane.appended] == [resumed.submission.value] * 2
+    assert await publisher(journal, lane, tmp_path, 60.0).resume() == []
+
+
+async def test_nothing_is_sent_that_was_not_kept(journal: Journal, path: Path, tmp_path: Path) -> None:
+    """With a full disk nothing leaves the node, and the same draft passes once there is room."""
+    lane = Lane(silent=0)
+    with full_disk(path), pytest.raises(Unavailable, match="cannot write the journal"):
+        await publisher(journal, lane, tmp_path, 60.0).publish(DRAFT)
+    assert (lane.appended, journal.submissions()) == ([], [])
+    await publisher(journal, lane, tmp_path, 60.0).publish(DRAFT)
+    assert len(lane.appended) == len(journal.submissions()) == 1
