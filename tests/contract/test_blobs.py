@@ -14,7 +14,8 @@ import pytest
 
 from axis.core.digest import Digest
 from axis.errors import ConfigurationError, IntegrityError, Unavailable
-from axis.storage.blobs import CHUNK_BYTES, BlobMissing, BlobStore, StoredBlob, open_store
+from axis.ports import StoredBlob
+from axis.storage.blobs import CHUNK_BYTES, BlobMissing, BlobStore, open_store
 
 SIZES = [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 11 * CHUNK_BYTES + 7]
 ABSENT = Digest(bytes(32))
