@@ -19,8 +19,9 @@ from axis.crypto.algorithms import PublicKey, Scheme, usable_key
 from axis.crypto.keys import UNREADABLE
 from axis.crypto.refusals import SignatureRefused, malformed
 
-_KEPT = 2048
-"""Signers and attributes that stay read: several times the organisations of a province."""
+_KEPT = 1024
+"""Signers and attributes that stay read: several times the organisations of a province. What is kept is bounded in
+bytes by the cap on a signature, because anyone may submit."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ from axis.crypto.keys import SigningIdentity
 from axis.crypto.refusals import SignatureRefused, malformed
 from axis.crypto.signers import signer_named
 
-MAX_SIGNATURE_BYTES = 64 * 1024
+MAX_SIGNATURE_BYTES = 32 * 1024
 MAX_CERTIFICATES = 8
 
 _SIGNED_DATA_DER = asn1.encode_der(cms.SIGNED_DATA_OID)

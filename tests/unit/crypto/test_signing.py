@@ -142,7 +142,7 @@ def test_no_signature_is_missing_not_malformed() -> None:
 
 def test_an_oversized_signature_is_not_parsed() -> None:
     """One byte over the cap must be refused for its length."""
-    with pytest.raises(SignatureRefused, match=r"at most 65536") as caught:
+    with pytest.raises(SignatureRefused, match=r"at most 32768") as caught:
         verify_detached(CONTENT, bytes(MAX_SIGNATURE_BYTES + 1))
     assert caught.value.reason == "signature-malformed"
 
