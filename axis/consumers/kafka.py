@@ -24,6 +24,7 @@ _POLL_MS: Final = 500
 _TAIL_POLL_MS: Final = 20
 """How long to wait for records that may not come: a tail often ends with control records, which nobody is handed."""
 _MAX_POLL_RECORDS: Final = 500
+_BACKLOG_FETCH_BYTES: Final = 2 * 1024 * 1024
 
 Revoke = Callable[[Collection[PartitionId]], Awaitable[None]]
 
@@ -52,6 +53,8 @@ class GroupReader:
         self._consumer = _consumer(
             connection,
             group_id=group,
+            # A transaction costs the broker nearly the same whatever it holds: one fetch should fill a whole batch.
+            max_partition_fetch_bytes=_BACKLOG_FETCH_BYTES,
             partition_assignment_strategy=(RangePartitionAssignor,),
             # The shortest that a broker accepts by default: how long a dead router keeps its partitions.
             session_timeout_ms=6_000,
