@@ -1,0 +1,140 @@
+"""The idempotency store: lost, warm, foreign, damaged."""
+
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from axis.core.digest import sha256
+from axis.errors import Unavailable
+from axis.schemas.avro import Decision
+from axis.storage.decisions import SqliteDecisions
+from tests.fault.installation import LANE_PARTITIONS, Installation
+from tests.fault.judging import assert_holds, routed
+from tests.fault.oracle import Oracle
+from tests.fault.routers import RouterChild, WatchedRouter, bury_dead_members, routing
+from tests.fault.sending import SENDERS, Senders, append_all
+
+pytestmark = pytest.mark.kafka
+
+
+def store(site: Installation, instance: str) -> Path:
+    """Return the folder of an instance's decision store."""
+    return site.settings.folder / f"router-{instance}"
+
+
+def lose(folder: Path) -> None:
+    """The disk is lost."""
+    shutil.rmtree(folder)
+
+
+def overwrite(folder: Path) -> None:
+    """The file is not a database any more."""
+    discard_log(folder)
+    (folder / "decisions.db").write_bytes(b"not a database" * 1000)
+
+
+def truncate(folder: Path) -> None:
+    """The file ends too early: its first page is there, the rest is not."""
+    discard_log(folder)
+    path = folder / "decisions.db"
+    path.write_bytes(path.read_bytes()[:4096])
+
+
+def discard_log(folder: Path) -> None:
+    """Remove what SQLite would repair the file from."""
+    for name in ("decisions.db-wal", "decisions.db-shm"):
+        (folder / name).unlink(missing_ok=True)
+
+
+async def test_a_lost_store_is_rebuilt_and_recognises_old_documents(
+    site: Installation, oracle: Oracle
+) -> None:
+    """After SIGKILL and with the file lost, the changelog has every decision, and copies of old documents stay copies."""
+    async with Senders.open(site.settings) as senders:
+        documents = await senders.mixture(20)
+        async with routing(WatchedRouter(site.settings, "store")):
+            await append_all(documents)
+            await routed(oracle)
+        await senders.publish_batch()
+        async with RouterChild(site.settings, "store", "commit", "after", "2") as victim:
+            assert await victim.ended() == -signal.SIGKILL
+        await bury_dead_members(site.settings)
+        lose(store(site, "store"))
+        router = WatchedRouter(site.settings, "store")
+        async with routing(router):
+            await append_all(documents)
+            await routed(oracle)
+    assert sum(router.watch.restored.values()) >= len(documents)
+    assert oracle.copies(*(each.submission.digest for each in documents)) == [2] * len(documents)
+    await assert_holds(oracle)
+
+
+@pytest.mark.parametrize("damage", [overwrite, truncate])
+async def test_a_damaged_store_is_not_believed_and_may_be_removed(
+    site: Installation, oracle: Oracle, damage: Callable[[Path], None]
+) -> None:
+    """A router whose file is damaged says so and routes nothing; without the file it goes on as if nothing had been."""
+    folder = store(site, damage.__name__)
+    async with Senders.open(site.settings) as senders:
+        documents = await senders.mixture(10)
+        async with routing(WatchedRouter(site.settings, damage.__name__)):
+            await append_all(documents)
+            await routed(oracle)
+        damage(folder)
+        with pytest.raises(Unavailable, match="may be removed"):
+            async with routing(WatchedRouter(site.settings, damage.__name__)):
+                pytest.fail("it believed a damaged file")
+        lose(folder)
+        await append_all(documents)
+        async with routing(WatchedRouter(site.settings, damage.__name__)):
+            await routed(oracle)
+    await assert_holds(oracle)
+
+
+async def test_a_warm_restart_reads_only_the_tail_of_the_changelog(
+    site: Installation, oracle: Oracle
+) -> None:
+    """A router that was stopped in order reads nothing again; one that missed a batch reads that batch."""
+    async with Senders.open(site.settings) as senders:
+        await senders.publish_batch()
+        async with routing(WatchedRouter(site.settings, "warm")):
+            await routed(oracle)
+        again = WatchedRouter(site.settings, "warm")
+        async with routing(again):
+            assert sum(again.watch.restored.values()) == 0
+        async with routing(WatchedRouter(site.settings, "other")):
+            await append_all(await senders.mixture(10))
+            await routed(oracle)
+        late = WatchedRouter(site.settings, "warm")
+        async with routing(late):
+            assert sum(late.watch.restored.values()) == 10
+    await assert_holds(oracle)
+
+
+async def test_a_store_of_another_installation_is_not_believed(site: Installation, oracle: Oracle) -> None:
+    """A file that was made from another changelog is discarded: nothing in it is about these documents."""
+    async with Senders.open(site.settings) as senders:
+        await senders.publish_batch()
+        path = store(site, "foreign") / "decisions.db"
+        path.parent.mkdir()
+        documents = await senders.mixture(4)
+        foreign = SqliteDecisions(path, "another changelog")
+        for partition in range(LANE_PARTITIONS):
+            foreign.apply(
+                partition,
+                [
+                    (f"{sender}/{each.submission.message_id}", Decision(sha256(b"another document"), b""))
+                    for each in documents
+                    for sender in SENDERS
+                ],
+                1,
+            )
+        foreign.close()
+        router = WatchedRouter(site.settings, "foreign")
+        async with routing(router):
+            await append_all(documents)
+            await routed(oracle)
+    await assert_holds(oracle)

@@ -1,0 +1,36 @@
+"""Producers that repeat themselves."""
+
+import pytest
+
+from tests.fault.installation import Installation
+from tests.fault.judging import assert_holds, routed
+from tests.fault.oracle import Oracle
+from tests.fault.routers import WatchedRouter, routing
+from tests.fault.sending import Senders, append_all, shuffled
+
+pytestmark = pytest.mark.kafka
+
+
+async def test_every_envelope_three_times_in_random_order_is_delivered_once(
+    site: Installation, oracle: Oracle
+) -> None:
+    """However often and in whatever order copies come, in one batch or in several, each recipient gets one."""
+    async with Senders.open(site.settings) as senders:
+        documents = await senders.mixture(60)
+        async with routing(WatchedRouter(site.settings)):
+            await append_all(shuffled(documents, 3))
+            await routed(oracle)
+    assert oracle.copies(*(each.submission.digest for each in documents)) == [3] * 60
+    await assert_holds(oracle)
+
+
+async def test_copies_that_come_after_a_restart_are_recognised(site: Installation, oracle: Oracle) -> None:
+    """What one router process has delivered the next one does not deliver again."""
+    async with Senders.open(site.settings) as senders:
+        documents = await senders.mixture(20)
+        for instance in ("0", "1"):
+            async with routing(WatchedRouter(site.settings, instance)):
+                await append_all(documents)
+                await routed(oracle)
+    assert oracle.copies(*(each.submission.digest for each in documents)) == [2] * 20
+    await assert_holds(oracle)

@@ -1,0 +1,74 @@
+"""SIGKILL between every two calls of the router's loop; "after" one call is "before" the next one.
+
+The first calls of the loop write nothing, so a router that dies at each of them in turn must leave no trace at all.
+From `begin` on every gap is a case of its own. There the router dies in its second batch: the first one is behind it
+and must not come again.
+"""
+
+import signal
+
+import pytest
+
+from tests.fault.installation import Installation
+from tests.fault.judging import assert_holds, routed
+from tests.fault.oracle import Oracle
+from tests.fault.routers import RouterChild, WatchedRouter, bury_dead_members, routing
+from tests.fault.sending import Senders
+
+pytestmark = pytest.mark.kafka
+
+WITHOUT_EFFECT = [
+    ("open", "before"),
+    ("open", "after"),
+    ("restore", "after"),
+    ("rewind", "after"),
+    ("take", "after"),
+    ("examine", "after"),
+    ("missing_topics", "after"),
+    ("complete", "after"),
+    ("extend", "after"),
+]
+WITH_EFFECT = [
+    ("begin", "after"),
+    ("append", "half"),
+    ("append", "after"),
+    ("advance", "after"),
+    ("commit", "sent"),
+    ("commit", "after"),
+    ("apply", "after"),
+]
+
+
+async def killed_at(site: Installation, step: str, when: str, nth: int) -> None:
+    """Run a router until it kills itself there."""
+    async with RouterChild(site.settings, "0", step, when, str(nth)) as victim:
+        assert await victim.ended() == -signal.SIGKILL
+    await bury_dead_members(site.settings)
+
+
+async def test_a_router_that_dies_before_it_writes_leaves_no_trace(
+    site: Installation, oracle: Oracle
+) -> None:
+    """Nothing is decided by routers that die one after the other at each step before `begin`; the next one decides it all."""
+    async with Senders.open(site.settings) as senders:
+        await senders.publish_batch()
+    waiting = oracle.lag()
+    for step, when in WITHOUT_EFFECT:
+        await killed_at(site, step, when, 1)
+        assert oracle.lag() == waiting, f"the position moved although the router died {when} {step}"
+    async with routing(WatchedRouter(site.settings)):
+        await routed(oracle)
+    await assert_holds(oracle)
+
+
+@pytest.mark.parametrize(("step", "when"), WITH_EFFECT)
+async def test_a_router_that_dies_while_it_writes_loses_and_doubles_nothing(
+    site: Installation, oracle: Oracle, step: str, when: str
+) -> None:
+    """After SIGKILL at the step, a restarted router brings submissions, deliveries and receipts to agree."""
+    async with Senders.open(site.settings) as senders:
+        await senders.publish_batch()
+    await killed_at(site, step, when, 2)
+    async with routing(WatchedRouter(site.settings)):
+        await routed(oracle)
+    await assert_holds(oracle)

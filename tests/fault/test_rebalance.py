@@ -1,0 +1,105 @@
+"""Routers that come, go, die and come back from the dead, under load."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from axis.apps.router import GROUP
+from axis.connection import librdkafka_options
+from axis.testing.broker import ADMIN_NAME
+from tests.fault.installation import LANE_PARTITIONS, Installation
+from tests.fault.judging import assert_holds, routed
+from tests.fault.oracle import Oracle
+from tests.fault.routers import RouterChild, WatchedRouter, eventually, routing
+from tests.fault.sending import Senders
+
+pytestmark = pytest.mark.kafka
+
+NOTICED_SECONDS: Final = 45.0
+"""Deadline for what takes a session time-out (10 s) and a rebalance."""
+
+
+@asynccontextmanager
+async def load(site: Installation) -> AsyncIterator[Senders]:
+    """Publish without a pause as long as the block lasts."""
+    async with Senders.open(site.settings) as senders, senders.publishing():
+        yield senders
+
+
+def owners(site: Installation) -> dict[str, set[int]]:
+    """Return which member, by its client id, has which partition numbers."""
+    admin = AdminClient({**librdkafka_options(ADMIN_NAME, site.settings.broker), "log_level": "0"})
+    group = admin.describe_consumer_groups([GROUP])[GROUP].result()
+    return {
+        member.client_id: {tp.partition for tp in member.assignment.topic_partitions}
+        for member in group.members
+    }
+
+
+async def shared_by(site: Installation, *instances: str) -> None:
+    """Return when exactly these instances have all partitions among them, each some."""
+    expected = {f"axis-router-{instance}-{site.settings.node}" for instance in instances}
+
+    async def shared() -> bool:
+        found = await asyncio.to_thread(owners, site)
+        return (
+            found.keys() == expected
+            and all(found.values())
+            and sum(map(len, found.values())) == LANE_PARTITIONS
+        )
+
+    await eventually(shared, f"{instances} share the partitions", NOTICED_SECONDS)
+
+
+async def test_routers_that_join_and_leave_in_order_disturb_nothing(
+    site: Installation, oracle: Oracle
+) -> None:
+    """While documents are published, one router becomes three and one again; every partition goes on each time."""
+    async with load(site), routing(WatchedRouter(site.settings, "0")):
+        await routed(oracle)
+        async with routing(WatchedRouter(site.settings, "1")):
+            await shared_by(site, "0", "1")
+            async with routing(WatchedRouter(site.settings, "2")):
+                await shared_by(site, "0", "1", "2")
+            await shared_by(site, "0", "1")
+        await shared_by(site, "0")
+        async with Senders.open(site.settings) as senders:
+            await senders.publish_batch()
+    async with routing(WatchedRouter(site.settings, "0")):
+        await routed(oracle)
+    await assert_holds(oracle)
+
+
+async def test_a_killed_router_is_replaced_by_those_that_live(site: Installation, oracle: Oracle) -> None:
+    """The partitions of a router that got SIGKILL go to the other one, which finishes its batches exactly once."""
+    async with routing(WatchedRouter(site.settings, "0")):
+        async with load(site):
+            async with RouterChild(site.settings, "1") as victim:
+                await shared_by(site, "0", "1")
+                await victim.ready()
+                victim.send(signal.SIGKILL)
+                assert await victim.ended() == -signal.SIGKILL
+            await shared_by(site, "0")
+        await routed(oracle)
+    await assert_holds(oracle)
+
+
+async def test_a_paused_router_that_wakes_up_is_fenced(site: Installation, oracle: Oracle) -> None:
+    """A router stopped in the middle for longer than its session, and continued, writes nothing more under its old name."""
+    async with routing(WatchedRouter(site.settings, "0")):
+        async with load(site), RouterChild(site.settings, "1") as zombie:
+            await shared_by(site, "0", "1")
+            await zombie.ready()
+            zombie.send(signal.SIGSTOP)
+            await shared_by(site, "0")
+            zombie.send(signal.SIGCONT)
+            await shared_by(site, "0", "1")
+            zombie.send(signal.SIGTERM)
+            assert await zombie.ended() == 0
+        await routed(oracle)
+    await assert_holds(oracle)
