@@ -33,6 +33,7 @@ _T = TypeVar("_T")
 _BATCH_BYTES: Final = 512 * 1024
 _REQUEST_BYTES: Final = 2 * 1024 * 1024
 _LOOK_AGAIN_SECONDS: Final = 5.0
+_CLOSE_SECONDS: Final = 2.0
 TRANSACTION_TIMEOUT_MS: Final = 30_000
 """How long readers may be held up by a router that died inside a transaction."""
 
@@ -159,11 +160,16 @@ class KafkaTransaction:
 
     async def close(self) -> None:
         """Let go of connections; a transaction left open is aborted by the next incarnation."""
-        try:
-            await asyncio.wait_for(self._producer.stop(), self._deadline)
-        except (KafkaError, OSError, TimeoutError, AssertionError):
-            # The object is given up either way, and what it left open is settled by fencing.
-            logging.getLogger(__name__).debug("closing a failed producer", exc_info=True)
+        producer = self._producer
+        producer._closed = True  # noqa: SLF001 - see below
+        # The producer's own `stop` first delivers what is pending, which is undone anyway, and when that takes too long
+        # it leaves its client running for ever.
+        for closing in (producer._sender.close, producer.client.close):  # noqa: SLF001
+            try:
+                await asyncio.wait_for(closing(), _CLOSE_SECONDS)
+            except (KafkaError, OSError, TimeoutError, AssertionError):
+                # The object is given up either way, and what it left open is settled by fencing.
+                logging.getLogger(__name__).debug("closing a failed producer", exc_info=True)
 
     async def _write(self, grouped: Mapping[PartitionId, list[Append]]) -> dict[PartitionId, int]:
         """Write records, in order within each partition, in as few batches as their size allows.

@@ -21,11 +21,11 @@ from confluent_kafka import (
     ConsumerGroupTopicPartitions,
     IsolationLevel,
     KafkaError,
+    KafkaException,
     TopicPartition,
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined] # its documented names
 
-from axis.clock import SystemClock
 from axis.connection import librdkafka_options
 from axis.core.digest import sha256
 from axis.core.envelope import Envelope
@@ -49,6 +49,13 @@ LANES: Final = (SUBMISSIONS_EXPRESS, SUBMISSIONS_STANDARD)
 _INBOXES: Final = inbox_topic("")
 _READ_SECONDS: Final = 60.0
 _LOOK_SECONDS: Final = 0.1
+_COORDINATOR_MOVES: Final = frozenset(
+    {
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+    }
+)
 
 Place = tuple[str, int]
 """A partition of a topic."""
@@ -100,12 +107,12 @@ class Oracle:
         settings: the installation.
 
     Attributes:
-        judged_until: when it was asked for findings last.
+        reconciled_until: up to when the axis's own reconciliation was asked as well.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.judged_until: datetime | None = None
+        self.reconciled_until: datetime | None = None
         # A broker that is away is what these tests are about; nobody needs a line for each refused connection.
         self._options = librdkafka_options(ADMIN_NAME, settings.broker) | {"log_level": "0"}
         self._groups = _groups(settings)
@@ -115,7 +122,6 @@ class Oracle:
 
     def findings(self) -> list[str]:
         """Return what does not hold and was not reported before."""
-        self.judged_until = SystemClock().now()
         self._read()
         judged = (*judge(self._history), *self._judge_positions())
         found = [each for each in judged if each not in self._reported]
@@ -322,9 +328,22 @@ def _ends(admin: AdminClient, places: Iterable[Place], *, committed: bool) -> di
 def _lag(admin: AdminClient) -> dict[Place, int]:
     places = [place for place in _partitions(admin) if place[0] in LANES]
     asked = ConsumerGroupTopicPartitions(GROUP, [TopicPartition(*place) for place in places])
-    answer = admin.list_consumer_group_offsets([asked], request_timeout=_READ_SECONDS)[GROUP].result()
-    committed = {(tp.topic, tp.partition): max(0, tp.offset) for tp in answer.topic_partitions}
+    committed = {(tp.topic, tp.partition): max(0, tp.offset) for tp in _committed(admin, asked)}
     return {place: end - committed[place] for place, end in _ends(admin, places, committed=True).items()}
+
+
+def _committed(admin: AdminClient, asked: ConsumerGroupTopicPartitions) -> list[TopicPartition]:
+    """Return committed positions; a coordinator that has just come to its place still reads them, and is asked again."""
+    deadline = time.monotonic() + _READ_SECONDS
+    while True:
+        try:
+            answer = admin.list_consumer_group_offsets([asked], request_timeout=_READ_SECONDS)[GROUP].result()
+        except KafkaException as error:
+            if error.args[0].code() not in _COORDINATOR_MOVES or time.monotonic() > deadline:
+                raise
+            time.sleep(_LOOK_SECONDS)
+        else:
+            return list(answer.topic_partitions)
 
 
 def _groups(settings: Settings) -> dict[str, Sequence[str]]:

@@ -1,8 +1,8 @@
-"""A router in a process of its own that can be told to kill itself at a step of its loop.
+"""A router in a process of its own that can be told to kill or to pause itself at a step of its loop.
 
-    python -m tests.fault.router_child FOLDER INSTANCE [STEP WHEN NTH]
+    python -m tests.fault.router_child FOLDER INSTANCE [STEP WHEN NTH SIGNAL]
 
-It prints "ready" when every task it owns is open, and stops on SIGTERM. With a step it sends itself SIGKILL right
+It prints "ready" when every task it owns is open, and stops on SIGTERM. With a step it sends itself the signal right
 before or after the NTH call of that step; the steps are the calls that `axis.consumers.route.RouterTask` makes. WHEN
 may also be "half" (append: half of the batch is written) and "sent" (commit: the request has left, no answer came).
 """
@@ -38,19 +38,20 @@ EQUIPMENT: Final = {
 
 @dataclass(slots=True)
 class Trap:
-    """Kills the process at one call of one step."""
+    """Sends the process a signal at one call of one step."""
 
     step: str = ""
     when: str = ""
     nth: int = 1
+    number: signal.Signals = signal.SIGKILL
     calls: int = field(default=0)
 
     def spring(self, step: str, when: str) -> None:
-        """Kill the process if this is the moment."""
+        """Send the signal if this is the moment."""
         if (step, when) == (self.step, self.when):
             self.calls += 1
             if self.calls == self.nth:
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), self.number)
 
 
 class Trapped:
@@ -137,6 +138,6 @@ async def _run(folder: Path, instance: str) -> None:
 if __name__ == "__main__":
     configure_logs()
     if len(sys.argv) > 3:
-        TrappedRouter.trap = Trap(sys.argv[3], sys.argv[4], int(sys.argv[5]))
+        TrappedRouter.trap = Trap(sys.argv[3], sys.argv[4], int(sys.argv[5]), signal.Signals[sys.argv[6]])
         _watch_requests(TrappedRouter.trap)
     asyncio.run(_run(Path(sys.argv[1]), sys.argv[2]))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
+import psutil
 from aiokafka.client import AIOKafkaClient, CoordinationType
 from aiokafka.protocol.group import LeaveGroupRequest
 from confluent_kafka.admin import AdminClient
@@ -84,17 +85,20 @@ class RouterChild:
     Args:
         settings: the installation; the child reads them from its folder.
         instance: the router's instance.
-        trap: step, when and nth call at which it kills itself; none: it runs until told to stop.
+        trap: step, when and nth call at which it sends itself the signal; none: it runs until told to stop.
+        number: the signal.
     """
 
-    def __init__(self, settings: Settings, instance: str, *trap: str) -> None:
+    def __init__(
+        self, settings: Settings, instance: str, *trap: str, number: signal.Signals = signal.SIGKILL
+    ) -> None:
         self._folder = settings.folder
         self._instance = instance
-        self._trap = trap
+        self._trap = (*trap, number.name) if trap else ()
+        self._log = self._folder / f"router-child-{instance}.log"
 
     async def __aenter__(self) -> Self:
-        log = (self._folder / f"router-child-{self._instance}.log").open("ab")
-        with log:
+        with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
@@ -124,6 +128,14 @@ class RouterChild:
         assert self._process.stdout is not None
         line = await asyncio.wait_for(self._process.stdout.readline(), READY_SECONDS)
         assert line == b"ready\n", f"router {self._instance} ended before it was ready, see {self._folder}"
+
+    def paused(self) -> bool:
+        """Tell whether SIGSTOP has stopped it."""
+        return bool(psutil.Process(self._process.pid).status() == psutil.STATUS_STOPPED)
+
+    def logged(self, text: str) -> bool:
+        """Tell whether a text stands in its log."""
+        return text in self._log.read_text("utf-8")
 
     async def ended(self) -> int:
         """Return its exit status when it has ended; minus the signal's number if one ended it."""

@@ -8,7 +8,7 @@ import pytest
 
 from axis.testing.broker import EmbeddedBroker
 from tests.fault.installation import Installation, impatient
-from tests.fault.judging import assert_holds, routed
+from tests.fault.judging import assert_both_hold, assert_holds, routed
 from tests.fault.oracle import Oracle
 from tests.fault.routers import RouterChild, WatchedRouter, bury_dead_members, routing
 from tests.fault.sending import Senders
@@ -37,7 +37,7 @@ async def test_router_and_publishers_go_on_by_themselves_after_the_broker_was_aw
         async with Senders.open(site.settings) as senders, senders.publishing():
             await asyncio.to_thread(fault, site.broker)
         await routed(oracle)
-    await assert_holds(oracle)
+    await assert_both_hold(oracle)
 
 
 async def test_router_and_broker_that_die_together_go_on_together(site: Installation, oracle: Oracle) -> None:

@@ -12,7 +12,7 @@ from axis.connection import librdkafka_options
 from axis.core.topics import RECEIPTS
 from axis.testing.broker import ADMIN_NAME
 from tests.fault.installation import Installation, impatient
-from tests.fault.judging import assert_holds, routed
+from tests.fault.judging import assert_both_hold, routed
 from tests.fault.oracle import Oracle
 from tests.fault.routers import WatchedRouter, eventually, routing
 from tests.fault.sending import Senders
@@ -48,7 +48,7 @@ async def test_leaders_and_coordinators_that_die_under_load_cost_nothing(
                 await _goes_on(cluster_oracle)
                 await asyncio.to_thread(broker.restart, victim)
         await routed(cluster_oracle, CATCH_UP_SECONDS)
-    await assert_holds(cluster_oracle)
+    await assert_both_hold(cluster_oracle)
 
 
 async def _goes_on(oracle: Oracle) -> None:
@@ -75,4 +75,4 @@ async def test_without_enough_replicas_everybody_waits(
             for node in (1, 2):
                 await asyncio.to_thread(broker.restart, node)
         await routed(cluster_oracle, CATCH_UP_SECONDS)
-    await assert_holds(cluster_oracle)
+    await assert_both_hold(cluster_oracle)

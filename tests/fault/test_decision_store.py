@@ -12,7 +12,7 @@ from axis.errors import Unavailable
 from axis.schemas.avro import Decision
 from axis.storage.decisions import SqliteDecisions
 from tests.fault.installation import LANE_PARTITIONS, Installation
-from tests.fault.judging import assert_holds, routed
+from tests.fault.judging import assert_both_hold, assert_holds, routed
 from tests.fault.oracle import Oracle
 from tests.fault.routers import RouterChild, WatchedRouter, bury_dead_members, routing
 from tests.fault.sending import SENDERS, Senders, append_all
@@ -69,7 +69,7 @@ async def test_a_lost_store_is_rebuilt_and_recognises_old_documents(
             await routed(oracle)
     assert sum(router.watch.restored.values()) >= len(documents)
     assert oracle.copies(*(each.submission.digest for each in documents)) == [2] * len(documents)
-    await assert_holds(oracle)
+    await assert_both_hold(oracle)
 
 
 @pytest.mark.parametrize("damage", [overwrite, truncate])

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.fault.installation import Installation
-from tests.fault.judging import assert_holds, routed
+from tests.fault.judging import assert_both_hold, assert_holds, routed
 from tests.fault.oracle import Oracle
 from tests.fault.routers import WatchedRouter, routing
 from tests.fault.sending import Senders, append_all, shuffled
@@ -21,7 +21,7 @@ async def test_every_envelope_three_times_in_random_order_is_delivered_once(
             await append_all(shuffled(documents, 3))
             await routed(oracle)
     assert oracle.copies(*(each.submission.digest for each in documents)) == [3] * 60
-    await assert_holds(oracle)
+    await assert_both_hold(oracle)
 
 
 async def test_copies_that_come_after_a_restart_are_recognised(site: Installation, oracle: Oracle) -> None:

@@ -10,7 +10,7 @@ import signal
 import pytest
 
 from tests.fault.installation import Installation
-from tests.fault.judging import assert_holds, routed
+from tests.fault.judging import assert_both_hold, assert_holds, routed
 from tests.fault.oracle import Oracle
 from tests.fault.routers import RouterChild, WatchedRouter, bury_dead_members, routing
 from tests.fault.sending import Senders
@@ -58,7 +58,7 @@ async def test_a_router_that_dies_before_it_writes_leaves_no_trace(
         assert oracle.lag() == waiting, f"the position moved although the router died {when} {step}"
     async with routing(WatchedRouter(site.settings)):
         await routed(oracle)
-    await assert_holds(oracle)
+    await assert_both_hold(oracle)
 
 
 @pytest.mark.parametrize(("step", "when"), WITH_EFFECT)

@@ -24,7 +24,7 @@ from axis.core.topics import QUARANTINE, RECEIPTS, SUBMISSIONS_STANDARD, inbox_t
 from axis.settings import Settings
 from axis.testing.broker import ADMIN_NAME
 from tests.fault.installation import LANE_PARTITIONS, Installation, impatient
-from tests.fault.judging import assert_holds, routed
+from tests.fault.judging import assert_both_hold, assert_holds, routed
 from tests.fault.oracle import Oracle
 from tests.fault.routers import WatchedRouter, eventually, routing
 from tests.fault.sending import BIM_SON, DIEN_LU, OFFICE, QUANG_TRUNG, Senders
@@ -94,7 +94,7 @@ async def test_a_router_whose_writes_are_refused_waits_and_goes_on_when_it_is_me
             stuck = await asyncio.to_thread(oracle.lag)
             assert stuck[SUBMISSIONS_STANDARD, partition_of(OFFICE, LANE_PARTITIONS)] > 0
         await routed(oracle)
-    await assert_holds(oracle)
+    await assert_both_hold(oracle)
 
 
 async def test_a_write_that_is_refused_holds_up_nobody_elses_documents(

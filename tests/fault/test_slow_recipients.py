@@ -7,7 +7,7 @@ import pytest
 from axis.apps.node import Node
 from axis.consumers.inbox import Document, Entry
 from tests.fault.installation import Installation
-from tests.fault.judging import assert_holds, routed
+from tests.fault.judging import assert_both_hold, routed
 from tests.fault.oracle import Oracle
 from tests.fault.routers import WatchedRouter, routing
 from tests.fault.sending import DIEN_LU, OFFICE, QUANG_TRUNG, Senders, append_all
@@ -47,4 +47,4 @@ async def test_a_recipient_that_never_reads_disturbs_nobody(site: Installation, 
         await asyncio.wait_for(read(absent, set(wanted)), 60)
         assert {bytes(each.digest) for each in absent.journal.deliveries()} >= wanted
         await routed(oracle)
-    await assert_holds(oracle)
+    await assert_both_hold(oracle)
