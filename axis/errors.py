@@ -2,14 +2,37 @@
 
     AxisError
     ├── Refused             the sender's matter: a rule was broken; never retried, answered with a receipt
+    │   ├── SignatureRefused, CertificateRefused   (axis.crypto.refusals) the rules of signatures and certificates
+    │   └── DraftRefused    (axis.producers.publish) every rule that a draft breaks, before it is sent
     ├── Unavailable         a fault outside: the same call may succeed later
     │   └── OutcomeUnknown  the effect may have happened; repeat with the same identity, never with a new one
+    ├── BlobMissing         (axis.storage.blobs) no content is stored under a digest
+    ├── NotFound            (axis.cli.exit_codes) what a command was asked about by name does not exist here
     ├── IntegrityError      evidence does not hold: a signature, digest or history is not what it claims
     ├── ConfigurationError  the operator's matter: every fault found is listed at once
     └── IllegalTransition   our own fault: a step was asked for that the state does not allow
 
 Every message says what was got, what was expected and what to do; none carries a document's content or a secret.
 """
+
+from typing import Self
+
+
+class Bilingual(str):
+    """A message for people in both languages; as text it is the English one, which is what logs and programs see.
+
+    Attributes:
+        vietnamese: the same in Vietnamese, shown first.
+    """
+
+    __slots__ = ("vietnamese",)
+
+    vietnamese: str
+
+    def __new__(cls, vietnamese: str, english: str) -> Self:  # noqa: D102 - documented on the class
+        message = super().__new__(cls, english)
+        message.vietnamese = vietnamese
+        return message
 
 
 class AxisError(Exception):

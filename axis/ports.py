@@ -116,6 +116,8 @@ class BlobStore(Protocol):
         """Write content to a path that does not exist, whole and verified or not at all.
 
         Raises:
+            Refused: `file-exists`, another file has the name.
+            BlobMissing: nothing is stored under the digest.
             IntegrityError: what is stored is not what the digest says.
             Unavailable: the store does not answer, or the disk is full.
         """

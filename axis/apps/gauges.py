@@ -1,13 +1,17 @@
 """Gauges that are measured from time to time: lag of the submission lanes, ends of certificates."""
 
 import asyncio
+from datetime import datetime
 from typing import Final
 
+from axis.apps.uncommitted import Uncommitted
 from axis.consumers.examine import LANES
 from axis.consumers.kafka import GroupReader
 from axis.core.addressing import Directory
 from axis.core.envelope import Lane
-from axis.ports import DirectorySource, PartitionId
+from axis.crypto.keys import load_certificates
+from axis.ports import Clock, DirectorySource, PartitionId
+from axis.settings import Settings
 from axis.telemetry.metrics import Metrics
 from axis.telemetry.vocabulary import CertificateUsage, GroupClass, TopicClass
 
@@ -18,38 +22,72 @@ _TOPIC_CLASSES: Final = {
 }
 
 
+def show_transport_certificate(settings: Settings, metrics: Metrics) -> None:
+    """Set the end of the certificate that this process reaches Kafka with; it is read once, as the connection does.
+
+    Raises:
+        ConfigurationError: there is no usable certificate.
+    """
+    own, *_ = load_certificates(settings.broker.credential(settings.node).read_bytes())
+    gauge = metrics.certificate_not_after_timestamp_seconds
+    gauge.labels(settings.node, CertificateUsage.TRANSPORT).set(own.not_valid_after_utc.timestamp())
+
+
 class RouterGauges:
     """Measures for one router process, every few seconds, until cancelled."""
 
-    def __init__(self, reader: GroupReader, directory: DirectorySource, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        reader: GroupReader,
+        uncommitted: Uncommitted,
+        directory: DirectorySource,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> None:
         self._reader = reader
+        self._uncommitted = uncommitted
         self._directory = directory
+        self._clock = clock
         self._metrics = metrics
-        self._waiting_since: dict[PartitionId, float] = {}
+        self._untaken_since: dict[PartitionId, tuple[int, datetime]] = {}
         self._measured = ""
 
     async def measure(self) -> None:
         """Run until cancelled; the role's task group owns this task."""
         while True:
-            self._measure_lag(asyncio.get_running_loop().time())
+            self._measure_lag(self._clock.now())
             self._measure_certificates(self._directory.current())
             await asyncio.sleep(_MEASURE_SECONDS)
 
-    def _measure_lag(self, now: float) -> None:
-        """Set records and age of what waits: the age counts from when a partition was first seen behind."""
+    def _measure_lag(self, now: datetime) -> None:
+        """Set number and age of the records that are not committed, whether they are in hand or wait to be taken."""
         owned = self._reader.assignment()
+        self._untaken_since = {place: seen for place, seen in self._untaken_since.items() if place in owned}
         for lane, topic in LANES.items():
-            behind = {place: self._reader.lag(place) for place in owned if place.topic == topic}
-            oldest = 0.0
-            for place, records in behind.items():
-                if records:
-                    oldest = max(oldest, now - self._waiting_since.setdefault(place, now))
-                else:
-                    self._waiting_since.pop(place, None)
+            records, oldest = 0, now
+            for place in owned:
+                if place.topic == topic:
+                    untaken = self._reader.lag(place)
+                    records += untaken + self._uncommitted.count(place)
+                    oldest = min(oldest, self._oldest(place, untaken, now))
             kind = _TOPIC_CLASSES[lane]
-            self._metrics.consumer_lag_records[GroupClass.ROUTER, kind].set(sum(behind.values()))
-            self._metrics.consumer_lag_seconds[GroupClass.ROUTER, kind].set(oldest)
-        self._waiting_since = {place: at for place, at in self._waiting_since.items() if place in owned}
+            self._metrics.consumer_lag_records[GroupClass.ROUTER, kind].set(records)
+            self._metrics.consumer_lag_seconds[GroupClass.ROUTER, kind].set((now - oldest).total_seconds())
+
+    def _oldest(self, place: PartitionId, untaken: int, now: datetime) -> datetime:
+        """Return since when the oldest uncommitted record of a partition waits; now, where there is none.
+
+        When a record was appended is known once it is in hand; before, it waits at least since it was seen there.
+        """
+        in_hand = self._uncommitted.oldest(place)
+        taken_to = self._uncommitted.taken_to.get(place, 0)
+        if in_hand is None and untaken:
+            seen_at, since = self._untaken_since.get(place, (taken_to, now))
+            # A record that is no longer the next one to be taken was not the same.
+            self._untaken_since[place] = (taken_to, since if seen_at == taken_to else now)
+            return self._untaken_since[place][1]
+        self._untaken_since.pop(place, None)
+        return in_hand or now
 
     def _measure_certificates(self, directory: Directory) -> None:
         """Set the end of each organisation's longest valid signing certificate, when the directory changed."""

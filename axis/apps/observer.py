@@ -1,20 +1,24 @@
-"""What a router tells operators: events for refusals, quarantine and faults; counters for everything; readiness."""
+"""What a router tells operators: an event per submission and fault; counters for everything; readiness."""
 
+import logging
 from collections.abc import Collection, Sequence
+from typing import Final
 
 import structlog
 
+from axis.apps.uncommitted import Uncommitted
 from axis.consumers.decide import Judgement
 from axis.consumers.route import Timings
 from axis.core.addressing import Level
 from axis.core.disposition import Disposition, Reason
 from axis.errors import OutcomeUnknown, Unavailable
-from axis.ports import Clock, DirectorySource
+from axis.ports import Clock, DirectorySource, Record
 from axis.telemetry.health import Health
 from axis.telemetry.metrics import Metrics
 from axis.telemetry.vocabulary import DuplicateKind, ProduceFault, Stage, TransactionResult
 
-_log = structlog.stdlib.get_logger("axis.router")
+_NAME: Final = "axis.router"
+_log = structlog.stdlib.get_logger(_NAME)
 
 
 class RouterObserver:
@@ -22,6 +26,9 @@ class RouterObserver:
 
     Readiness: every task that the process owns is open. A task that waits for the broker is not, so a router that has
     lost its broker says so.
+
+    Attributes:
+        uncommitted: what the tasks hold; the lag is measured with it.
     """
 
     def __init__(self, metrics: Metrics, health: Health, clock: Clock, directory: DirectorySource) -> None:
@@ -31,9 +38,12 @@ class RouterObserver:
         self._directory = directory
         self._owned: frozenset[int] = frozenset()
         self._open: set[int] = set()
+        self.uncommitted = Uncommitted()
 
     def owns(self, tasks: Collection[int]) -> None:
         """Note which tasks this process owns now; none, while it is no member of the group or there are too many."""
+        for lost in self._owned.difference(tasks):
+            self.uncommitted.forget(lost)
         self._owned = frozenset(tasks)
         self._open &= self._owned
         self._metrics.router_tasks.set(len(self._owned))
@@ -44,9 +54,15 @@ class RouterObserver:
         """Whether every owned task is open."""
         return self._open >= self._owned
 
+    def taken(self, task: int, records: Sequence[Record]) -> None:  # noqa: ARG002 - a record knows its partition
+        """Note what is in hand until it is committed."""
+        self.uncommitted.take(records)
+
     def committed(self, task: int, judgements: Sequence[Judgement], timings: Timings) -> None:
-        """Count a committed batch and log what an officer may be asked about."""
+        """Count a committed batch and log what became of each submission: warnings about what was not delivered."""
+        self.uncommitted.commit(judgement.record for judgement in judgements)
         metrics, now = self._metrics, self._clock.now()
+        debugging = logging.getLogger(_NAME).isEnabledFor(logging.DEBUG)
         metrics.transactions[TransactionResult.COMMITTED].inc()
         metrics.batch_size_records.observe(len(judgements))
         metrics.stage_duration_seconds[Stage.VERIFY].observe(timings.examine)
@@ -57,8 +73,10 @@ class RouterObserver:
             if judgement.urgency is not None and judgement.recipients:
                 latency = (now - judgement.record.appended_at).total_seconds()
                 metrics.inbox_latency_seconds[judgement.urgency].observe(max(0.0, latency))
-            if judgement.disposition in {Disposition.REFUSED, Disposition.QUARANTINED}:
-                _report(task, judgement)
+            delivered = judgement.disposition not in {Disposition.REFUSED, Disposition.QUARANTINED}
+            # Asked first: to make an event that nobody sees costs something, and there are thousands in a second.
+            if not delivered or debugging:
+                _report(task, judgement, delivered=delivered)
 
     def failed(self, task: int, error: Unavailable, retry_in_seconds: float) -> None:
         """Report an incarnation that was given up."""
@@ -70,11 +88,19 @@ class RouterObserver:
         self._open.discard(task)
         self._report_tasks()
         _log.warning(
-            "task_failed", task=task, error=error, outcome_unknown=unknown, retry_in_seconds=retry_in_seconds
+            "task_failed",
+            task=task,
+            position=self.uncommitted.first(task),
+            error=error,
+            outcome_unknown=unknown,
+            retry_in_seconds=retry_in_seconds,
         )
 
     def opened(self, task: int, restored: int) -> None:
         """Report an incarnation that is ready."""
+        # Not before: until the partitions are rewound, what the failed incarnation held counts as taken.
+        self.uncommitted.forget(task)
+        self._metrics.replayed_records.inc(restored)
         self._open.add(task)
         self._report_tasks()
         _log.info("task_opened", task=task, restored_decisions=restored)
@@ -122,10 +148,9 @@ class RouterObserver:
             metrics.deliveries_routed[level].inc(count)
 
 
-def _report(task: int, judgement: Judgement) -> None:
+def _report(task: int, judgement: Judgement, *, delivered: bool) -> None:
     record = judgement.record
-    _log.warning(
-        "submission_not_delivered",
+    log = _log.bind(
         task=task,
         result=judgement.disposition,
         reason=judgement.reason,
@@ -135,3 +160,7 @@ def _report(task: int, judgement: Judgement) -> None:
         partition=record.partition,
         offset=record.offset,
     )
+    if delivered:
+        log.debug("submission_delivered", recipients=len(judgement.recipients))
+    else:
+        log.warning("submission_not_delivered")

@@ -5,8 +5,11 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Final
 
+from structlog.contextvars import bound_contextvars
+
 from axis.apps import wiring
-from axis.apps.gauges import RouterGauges
+from axis.apps.gauges import RouterGauges, show_transport_certificate
+from axis.apps.interpreter import tune_interpreter
 from axis.apps.observer import RouterObserver
 from axis.apps.workbench import PriorityWorkbench
 from axis.connection import Connection, connect_as
@@ -31,6 +34,7 @@ from axis.storage.decisions import SqliteDecisions
 from axis.storage.directory_files import DirectoryFiles
 from axis.telemetry.exposition import TelemetryServer, process_registry
 from axis.telemetry.health import Health
+from axis.telemetry.logs import counted_events
 from axis.telemetry.metrics import Metrics
 
 GROUP: Final = "axis-router"
@@ -77,16 +81,19 @@ class Router:
         connection = connect_as(settings.node, settings.broker, f"router-{self.instance}")
         registry = process_registry()
         metrics = Metrics(registry, config_hash=config_hash(settings))
+        show_transport_certificate(settings, metrics)
         health = Health("router", {"group": "a member", "tasks": "all open"}, metrics)
         server = TelemetryServer(
             settings.router.telemetry_host, settings.router.telemetry_port, registry, health
         )
         server.start()
         health.beat()
+        tune_interpreter()
         try:
-            await self._route(
-                connection, metrics, health, lambda: on_ready(server.port) if on_ready else None
-            )
+            with counted_events(metrics):
+                await self._route(
+                    connection, metrics, health, lambda: on_ready(server.port) if on_ready else None
+                )
         finally:
             server.stop()
 
@@ -104,7 +111,9 @@ class Router:
                     equipment = await self._equipment(reader, changelog_reader, store, bench, directory)
                     await reader.start()
                     try:
-                        gauges = RouterGauges(reader, directory, metrics)
+                        gauges = RouterGauges(
+                            reader, self._observer.uncommitted, directory, wiring.clock(), metrics
+                        )
                         await self._supervise(connection, reader, equipment, health, gauges, on_ready)
                     finally:
                         await reader.stop()
@@ -189,7 +198,9 @@ class Router:
         for number in sorted({place.partition for place in owned} - self._running.keys()):
             if all(PartitionId(topic, number) in owned for topic in LANES.values()):
                 task = RouterTask(number, equipment, lambda number=number: make(number))  # type: ignore[misc] # bound per task
-                self._running[number] = (task, group.create_task(task.run()))
+                # What Kafka's client has to say about a task's transactions names the task's partition.
+                with bound_contextvars(partition=number):
+                    self._running[number] = (task, group.create_task(task.run()))
         self._observer.owns(self._running)
 
     async def _revoke(self, places: Collection[PartitionId]) -> None:
@@ -213,8 +224,10 @@ class Router:
 
     def _store_path(self) -> str:
         folder = self.settings.folder / f"router-{self.instance}"
-        folder.mkdir(parents=True, exist_ok=True)
-        return str(folder / "decisions.db")
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        store = folder / "decisions.db"
+        store.touch(mode=0o600)
+        return str(store)
 
     def _changelog_identity(self) -> str:
         return wiring.topic_admin(self.settings, self.settings.node).topic_id(ROUTER_STATE)

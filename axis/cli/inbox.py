@@ -1,9 +1,8 @@
 """`axis inbox`: what has arrived for an organisation; read it, take it, follow it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -12,25 +11,29 @@ from cyclopts import App, Parameter
 from axis.apps.node import Node
 from axis.cli.exit_codes import ExitCode, NotFound, exit_code_of
 from axis.cli.inbox_rows import COLUMNS, card_of, json_of, line_of, row_of, urgency_of
+from axis.cli.moments import shown_moment
 from axis.cli.nodes import open_node, synchronise, warn_of_rejected
 from axis.cli.output import safe_text, say, warn, write_card, write_line, write_rows
-from axis.cli.parameters import DEFAULT_DATA, ActingOrganisation, DataFolder, Format, FormatOption
-from axis.consumers.inbox import Answer, Entry
+from axis.cli.parameters import (
+    DEFAULT_DATA,
+    ActingOrganisation,
+    DataFolder,
+    Format,
+    FormatOption,
+    StreamFormat,
+    StreamFormatOption,
+    next_command,
+)
+from axis.cli.words import reason_words
+from axis.consumers.inbox import Answer
 from axis.consumers.take import unpack
-from axis.core.addressing import Directory
+from axis.core.addressing import Directory, parse_code
 from axis.core.envelope import MessageId, is_message_id
-from axis.errors import AxisError, ConfigurationError, IntegrityError
+from axis.errors import AxisError, Bilingual, ConfigurationError, IntegrityError
 from axis.storage.journal import StoredDelivery
 
-
-class StreamFormat(StrEnum):
-    """How entries are written while they come."""
-
-    TABLE = "table"
-    JSONL = "jsonl"
-
-
 _TOLD_RECEIPTS: Final = 10
+_TOLD_REJECTIONS: Final = 10
 
 SenderOption = Annotated[
     str | None,
@@ -114,19 +117,25 @@ def take(
     to: Annotated[
         Path | None,
         Parameter(
-            help="Ghi các tệp vào <thư mục>/<mã thông điệp>. Write the files to <folder>/<message id>."
+            help="Ghi các tệp vào <thư mục>/<mã thông điệp>; nếu không có thì vào nodes/<mã>/taken của thư mục dữ liệu."
+            " Write the files to <folder>/<message id>; without it, to nodes/<code>/taken in the data folder."
         ),
     ] = None,
     sender: SenderOption = None,
     output: FormatOption = Format.TABLE,
     data: DataFolder = DEFAULT_DATA,
 ) -> int:
-    """Nhận văn bản: ghi các tệp nếu có --to, rồi gửi biên nhận đã ký cho nơi gửi.
+    """Nhận văn bản: kiểm chứng và ghi các tệp, rồi gửi biên nhận đã ký cho nơi gửi.
 
-    Take documents: write the files if --to is given, then send the sender a signed receipt.
+    Take documents: verify and write the files, then send the sender a signed receipt.
     """
     if bool(message_ids) == everything:
-        raise ConfigurationError("give either message ids or --all, expected exactly one of the two")
+        raise ConfigurationError(
+            Bilingual(
+                "hãy ghi mã thông điệp hoặc --all, một trong hai",
+                "give either message ids or --all, expected exactly one of the two",
+            )
+        )
     return asyncio.run(_take(data, organisation, message_ids, sender, to, output))
 
 
@@ -139,9 +148,7 @@ def take(
 def follow(
     *,
     organisation: ActingOrganisation,
-    output: Annotated[
-        StreamFormat, Parameter(name=["-o", "--output"], help="Dạng kết quả. Form of the result.")
-    ] = StreamFormat.TABLE,
+    output: StreamFormatOption = StreamFormat.TABLE,
     data: DataFolder = DEFAULT_DATA,
 ) -> None:
     """Hiện văn bản và biên nhận ngay khi tới; Ctrl-C để dừng.
@@ -153,9 +160,10 @@ def follow(
 
 async def _list(data: Path, organisation: str, form: Format, *, everything: bool) -> None:
     async with open_node(data, organisation) as node:
-        new = await synchronise(node)
+        answers = await synchronise(node)
         directory = node.directory.current()
-        _tell_receipts(new, directory)
+        _tell_receipts(answers, directory, data)
+        _tell_rejections(node)
         deliveries = node.journal.deliveries(waiting=not everything)
         rows = [row_of(delivery, directory) for delivery in deliveries]
         rows.sort(key=urgency_of, reverse=True)
@@ -163,14 +171,15 @@ async def _list(data: Path, organisation: str, form: Format, *, everything: bool
     if not rows:
         say("Không có văn bản nào.", "There are no documents.")
     elif form is Format.TABLE:
-        say(f"{len(rows)} văn bản (documents). Nhận (take): axis inbox take <mã> --as {organisation}")
+        take_one = next_command(f"inbox take <mã> --as {organisation}", data)
+        say(f"{len(rows)} văn bản (documents). Nhận (take): {take_one}")
 
 
 async def _read(
     data: Path, organisation: str, message_id: str, sender: str | None, to: Path | None, form: Format
 ) -> None:
     async with _synchronised(data, organisation) as node:
-        delivery = _find(node, message_id, sender)
+        delivery = _find(node, data, message_id, sender)
         row = dict(row_of(delivery, node.directory.current()))
         if to is not None:
             row["files"] = [str(path) for path in (await unpack(delivery, to, node.blobs)).files]
@@ -193,37 +202,47 @@ async def _take(
 ) -> ExitCode:
     async with _synchronised(data, organisation) as node:
         directory = node.directory.current()
-        if message_ids:
-            chosen = [_find(node, message_id, sender) for message_id in dict.fromkeys(message_ids)]
-        else:
-            chosen = [each for each in node.journal.deliveries(waiting=True) if sender in {None, each.sender}]
-        unpacked, failures = await _unpack_all(node, chosen, to)
-        await node.taker.take(unpacked, directory)
-        taken = [
-            node.journal.delivery(delivery.sender, delivery.message_id) or delivery for delivery in unpacked
-        ]
-        write_rows([row_of(delivery, directory) for delivery in taken], COLUMNS, form)
+        unpacked, failures = await _unpack_all(node, _chosen(node, data, message_ids, sender), to)
+        await node.taker.take(_stored(node, unpacked), directory)
+        write_rows([row_of(delivery, directory) for delivery in _stored(node, unpacked)], COLUMNS, form)
     if not failures:
         return ExitCode.OK
     return ExitCode.PARTLY_DONE if unpacked else exit_code_of(failures[0])
 
 
+def _chosen(
+    node: Node, data: Path, message_ids: Sequence[str], sender: str | None
+) -> Iterator[StoredDelivery]:
+    """Yield the documents to be taken: those named, or all that wait."""
+    if message_ids:
+        named = [_find(node, data, message_id, sender) for message_id in dict.fromkeys(message_ids)]
+        yield from named
+    else:
+        waiting = node.journal.deliveries(waiting=True)
+        yield from (each for each in waiting if sender in {None, each.sender})
+
+
+def _stored(node: Node, keys: Iterable[tuple[str, MessageId]]) -> Iterator[StoredDelivery]:
+    found = (node.journal.delivery(*key) for key in keys)
+    return (each for each in found if each is not None)
+
+
 async def _unpack_all(
-    node: Node, deliveries: Sequence[StoredDelivery], to: Path | None
-) -> tuple[list[StoredDelivery], list[AxisError]]:
-    """Write the files of each; return those that may be attested, and what kept the others."""
-    if to is None:
-        return list(deliveries), []
-    unpacked: list[StoredDelivery] = []
+    node: Node, deliveries: Iterable[StoredDelivery], to: Path | None
+) -> tuple[list[tuple[str, MessageId]], list[AxisError]]:
+    """Write the files of each; return sender and message id of those that may be attested, and what kept the others."""
+    unpacked: list[tuple[str, MessageId]] = []
     failures: list[AxisError] = []
     for delivery in deliveries:
         try:
-            files = (await unpack(delivery, to / _folder_name(delivery.message_id), node.blobs)).files
+            # In the node's own folder nobody chooses another name, so there two senders may have used one message id.
+            folder = to or node.folder / "taken" / parse_code(delivery.sender)
+            files = (await unpack(delivery, folder / _folder_name(delivery.message_id), node.blobs)).files
         except AxisError as error:
             warn(f"{delivery.message_id}: chưa nhận (not taken): {error}")
             failures.append(error)
         else:
-            unpacked.append(delivery)
+            unpacked.append((delivery.sender, delivery.message_id))
             for path in files:
                 warn(f"đã ghi (written) {path}")
     return unpacked, failures
@@ -248,25 +267,46 @@ async def _synchronised(data: Path, organisation: str) -> AsyncIterator[Node]:
         yield node
 
 
-def _tell_receipts(entries: Sequence[Entry], directory: Directory) -> None:
+def _tell_rejections(node: Node) -> None:
+    """Tell of what is kept because it did not pass, the newest last; it is no document yet, so no row of the list."""
+    rejections = node.journal.rejections()
+    if not rejections:
+        return
+    say(
+        f"{len(rejections)} mục chưa qua kiểm tra đang được giữ, sẽ kiểm tra lại khi danh bạ thay đổi"
+        f" ({len(rejections)} entries that did not pass are kept, and judged again when the directory changes):"
+    )
+    for each in rejections[-_TOLD_REJECTIONS:]:
+        say(f"  {each.offset}  {shown_moment(each.appended_at)}  {reason_words(each.reason)}: {each.detail}")
+
+
+def _tell_receipts(receipts: Sequence[Answer], directory: Directory, data: Path) -> None:
     """Tell of receipts that came with this synchronisation; they are about what was sent, so no rows of the list."""
-    receipts = [entry for entry in entries if isinstance(entry, Answer)]
     for entry in receipts[:_TOLD_RECEIPTS]:
         say(line_of(entry, directory) or "")
     if len(receipts) > _TOLD_RECEIPTS:
         more = len(receipts) - _TOLD_RECEIPTS
-        say(f"… và {more} biên nhận nữa (and {more} more receipts): axis receipts show <mã>")
+        show = next_command("receipts show <mã>", data)
+        say(f"… và {more} biên nhận nữa (and {more} more receipts): {show}")
 
 
-def _find(node: Node, message_id: str, sender: str | None) -> StoredDelivery:
+def _find(node: Node, data: Path, message_id: str, sender: str | None) -> StoredDelivery:
     found = [each for each in node.journal.deliveries(message_id=message_id) if sender in {None, each.sender}]
     if not found:
+        listed = next_command(f"inbox list --all --as {node.code}", data)
         raise NotFound(
-            f"the inbox of {node.code} has no document {message_id!a:.60}; see `axis inbox list --all`"
+            Bilingual(
+                f"hộp thư của {node.code} không có văn bản {message_id!a:.60}; xem `{listed}`",
+                f"the inbox of {node.code} has no document {message_id!a:.60}; see `{listed}`",
+            )
         )
     if len(found) > 1:
+        senders = ", ".join(each.sender for each in found)
         raise ConfigurationError(
-            f"{', '.join(each.sender for each in found)} each sent a document {message_id}; choose one with --from"
+            Bilingual(
+                f"{senders} đều gửi văn bản {message_id}; chọn một nơi gửi bằng --from",
+                f"{senders} each sent a document {message_id}; choose one with --from",
+            )
         )
     return found[0]
 

@@ -11,16 +11,21 @@ from axis.apps.node import Node
 from axis.cli.exit_codes import NotFound
 from axis.cli.output import say, warn
 from axis.cli.words import reason_words
-from axis.consumers.inbox import Entry, Rejected
+from axis.consumers.inbox import Answer, Entry, Gap, GapReason, Rejected
 from axis.core.addressing import Directory, OrganisationCode, parse_code
 from axis.core.envelope import MessageId
 from axis.core.receipt import Receipt, SignedReceipt
-from axis.errors import ConfigurationError, IntegrityError, Refused
+from axis.errors import Bilingual, ConfigurationError, IntegrityError, Refused
 from axis.schemas import avro
 from axis.settings import Settings
 from axis.storage.journal import Journal
 
 DEADLINE_SECONDS: Final = 60.0
+_GAPS: Final = {
+    GapReason.RECREATED: "hộp thư đã được tạo lại, đọc lại từ đầu",
+    GapReason.TRUNCATED: "hộp thư ngắn hơn lần đọc trước, đọc lại từ đầu",
+    GapReason.EXPIRED: "có mục hết hạn lưu trước khi được đọc",
+}
 
 
 @asynccontextmanager
@@ -40,17 +45,25 @@ async def open_node(
         yield node
 
 
-def known_organisation(installation: Settings, code: str) -> OrganisationCode:
-    """Return a code that the directory knows; raises as `open_node` does."""
+def known_organisation(installation: Settings, code: str, *, option: str = "--as") -> OrganisationCode:
+    """Return the code that an option gives when the directory knows it; raises as `open_node` does."""
     try:
         organisation = parse_code(code)
     except Refused as refusal:
-        raise ConfigurationError(f"--as: {refusal.detail}") from refusal
+        raise ConfigurationError(
+            Bilingual(
+                f"{option}: {code!a:.40} không phải mã cơ quan; mã có dạng H56 hoặc H56.14812",
+                f"{option}: {refusal.detail}",
+            )
+        ) from refusal
     directory = wiring.directory(installation).current()
     if organisation not in directory:
+        folder = installation.directory.folder
         raise NotFound(
-            f"{organisation} is not in directory {directory.version} in {installation.directory.folder};"
-            " look the code up there"
+            Bilingual(
+                f"không có {organisation} trong danh bạ {directory.version} ở {folder}; tra mã ở đó",
+                f"{organisation} is not in directory {directory.version} in {folder}; look the code up there",
+            )
         )
     return organisation
 
@@ -60,27 +73,33 @@ def name_of(code: str, directory: Directory) -> str | None:
     return directory.get(code).name if code in directory else None
 
 
-async def synchronise(node: Node) -> list[Entry]:
-    """Read what is new in the inbox, send receipts that were kept, warn of what was not passed on; return all of it."""
-    new: list[Entry] = []
+async def synchronise(node: Node) -> list[Answer]:
+    """Read what is new in the inbox, send receipts that were kept, warn of what was not passed on; return the answers."""
+    answers: list[Answer] = []
     rejected = 0
     async for entries in node.inbox.synchronise():
-        new += entries
+        answers += [entry for entry in entries if isinstance(entry, Answer)]
         rejected += len(warn_of_rejected(entries))
     await node.taker.append_waiting()
     if rejected:
         say(
-            f"{rejected} mục trong hộp thư không qua kiểm tra và không được chuyển tiếp.",
-            f"{rejected} inbox entries did not pass verification and were not passed on.",
+            f"{rejected} mục trong hộp thư không qua kiểm tra: không được chuyển tiếp, được giữ lại để kiểm tra lại khi"
+            " danh bạ thay đổi.",
+            f"{rejected} inbox entries did not pass verification: they were not passed on, and are kept to be judged again"
+            " when the directory changes.",
         )
-    return new
+    return answers
 
 
 def warn_of_rejected(entries: Iterable[Entry]) -> Sequence[Rejected]:
-    """Warn of the entries that did not pass verification, by place and reason, and return them."""
-    rejected = [entry for entry in entries if isinstance(entry, Rejected)]
-    for entry in rejected:
-        warn(f"hộp thư (inbox) {entry.offset}: {reason_words(entry.reason)}: {entry.detail}")
+    """Warn of gaps and of the entries that did not pass verification, by place and reason; return the latter."""
+    rejected: list[Rejected] = []
+    for entry in entries:
+        if isinstance(entry, Gap):
+            warn(f"hộp thư (inbox) {entry.offset}: {_GAPS[entry.reason]} ({entry.reason}): {entry.detail}")
+        elif isinstance(entry, Rejected):
+            warn(f"hộp thư (inbox) {entry.offset}: {reason_words(entry.reason)}: {entry.detail}")
+            rejected.append(entry)
     return rejected
 
 

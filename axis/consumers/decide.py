@@ -14,7 +14,7 @@ from axis.consumers.examine import Candidate
 from axis.consumers.verify import VerifiedEnvelope, VerifiedReceipt
 from axis.core.addressing import Directory, OrganisationCode
 from axis.core.digest import Digest, digests_equal
-from axis.core.disposition import UNREMEMBERED, Disposition, Reason
+from axis.core.disposition import MISPLACED, UNREMEMBERED, Disposition, Reason
 from axis.core.envelope import MessageId, Urgency, is_message_id
 from axis.core.partitioning import partition_of
 from axis.core.policy import AcceptancePolicy
@@ -66,10 +66,12 @@ class Plan:
     appends: list[Append] = field(default_factory=list)
     decisions: dict[str, Decision] = field(default_factory=dict)
     judgements: list[Judgement] = field(default_factory=list)
+    size_bytes: int = 0
 
-    def size_bytes(self) -> int:
-        """Return how much is to be written."""
-        return sum(len(append.value) for append in self.appends)
+    def write(self, append: Append) -> None:
+        """Add a record to be written."""
+        self.appends.append(append)
+        self.size_bytes += len(append.value)
 
 
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
@@ -81,12 +83,14 @@ class Batch:
 
     Attributes:
         directory: what it is judged by, throughout.
+        pending: keys that another batch of the task has decided about and not committed.
         known: decisions about its keys; grows while it is decided, so that a batch sees its own duplicates.
         plan: its whole effect so far.
         now: the time that its receipts carry.
     """
 
     directory: Directory
+    pending: frozenset[str]
     known: dict[str, Decision]
     plan: Plan = field(default_factory=Plan)
     now: datetime = _NEVER
@@ -134,17 +138,23 @@ class Decider:
             directory: the directory that the whole batch is judged by.
             pending: decisions that are made but not yet committed, of another batch of the same task.
         """
-        return Batch(directory, dict(pending))
+        return Batch(directory, frozenset(pending), dict(pending))
 
-    def extend(self, batch: Batch, candidates: Sequence[Candidate]) -> None:
-        """Decide about more submissions of a batch, in order."""
+    def extend(self, batch: Batch, candidates: Sequence[Candidate], limit_bytes: int) -> int:
+        """Decide about more submissions of a batch, in order, while its plan is smaller than the limit.
+
+        Returns:
+            How many were decided; none only where the plan was as large before.
+        """
         batch.now = self._clock.now()
         keys = [_key(each) for each in candidates]
         consignments = [_consignment_key(each) for each in candidates]
         wanted = {key for key in (*keys, *consignments) if key is not None}
         unknown = wanted - batch.known.keys()
         batch.known.update(self._decisions.lookup(unknown))
-        for each, key in zip(candidates, keys, strict=True):
+        for number, (each, key) in enumerate(zip(candidates, keys, strict=True)):
+            if batch.plan.size_bytes >= limit_bytes:
+                return number
             match each.verified:
                 case None:
                     self._quarantine(batch, each)
@@ -152,11 +162,14 @@ class Decider:
                     self._consign(batch, each, envelope, key)
                 case VerifiedReceipt() as receipt:
                     self._forward(batch, each, receipt, key)
+        return len(candidates)
 
     def _consign(self, batch: Batch, each: Candidate, verified: VerifiedEnvelope, key: str | None) -> None:
         """Accept, refuse, or repeat the answer of an envelope."""
         fault = each.fault
-        if key is not None and (prior := batch.known.get(key)) is not None:
+        misplaced = fault is not None and fault.reason in MISPLACED
+        # A copy in a wrong place is refused as what it is: the task there need not know what was decided before.
+        if not misplaced and key is not None and (prior := batch.known.get(key)) is not None:
             if prior.digest == verified.digest:
                 self._repeat(batch, each, verified, prior)
                 return
@@ -164,6 +177,7 @@ class Decider:
                 Reason.MESSAGE_ID_CONFLICT,
                 f"the message id was used for {prior.digest.hex()}, now for {verified.digest.hex()}; take a new one",
             )
+        fault = fault or _expired(verified, batch.now)
         outcomes = () if fault else each.outcomes
         message_id = _message_id(each)
         event = Event.SUBMISSION_REJECTION if fault else Event.SUBMISSION_ACCEPTANCE
@@ -182,7 +196,8 @@ class Decider:
         assert value is not None  # noqa: S101 - nothing is established without a value
         name = (message_id or verified.digest.hex()).encode()
         recipients = consigned(outcomes)
-        batch.plan.appends += [Append(inbox_topic(code), 0, name, value) for code in recipients]
+        for code in recipients:
+            batch.plan.write(Append(inbox_topic(code), 0, name, value))
         self._publish(batch, verified.signer if each.answerable else None, name, receipt)
         if key is not None and (fault is None or fault.reason not in UNREMEMBERED):
             _remember(batch, key, each.record.partition, Decision(verified.digest, receipt))
@@ -213,11 +228,11 @@ class Decider:
             fault = Refused(
                 Reason.MESSAGE_ID_CONFLICT, f"another receipt of this event is recorded: {prior.digest.hex()}"
             )
-        if fault is None and not _was_consigned(verified, batch.known.get(_consignment_key(each) or "")):
-            fault = Refused(
-                Reason.RECEIPT_NOT_ALLOWED,
-                f"{verified.issuer} attests the hand-over of {receipt.envelope_digest.hex()}, which was not consigned to it",
-            )
+        if fault is None:
+            consignment = _consignment_key(each) or ""
+            # What is only pending may still be decided otherwise, and a hand-over would then stand without a document.
+            decision = None if consignment in batch.pending else batch.known.get(consignment)
+            fault = self._fault_against(decision, verified)
         name = (_message_id(each) or verified.digest.hex()).encode()
         if fault is None and key is not None:
             value = each.record.value
@@ -248,13 +263,31 @@ class Decider:
             )
         )
 
+    def _fault_against(self, decision: Decision | None, verified: VerifiedReceipt) -> Refused | None:
+        """Return what speaks against a hand-over, by what was decided about the document; None where nothing does."""
+        receipt = verified.receipt
+        not_consigned = Refused(
+            Reason.RECEIPT_NOT_ALLOWED,
+            f"{verified.issuer} attests the hand-over of {receipt.envelope_digest.hex()}, which was not consigned to it",
+        )
+        if decision is None or decision.receipt is None:
+            return not_consigned
+        consigned_at, recipients = _consignment_of(decision.receipt)
+        if verified.issuer not in recipients or not digests_equal(decision.digest, receipt.envelope_digest):
+            return not_consigned
+        if receipt.occurred_at < consigned_at - self._policy.max_clock_skew:
+            return Refused(
+                Reason.SIGNING_TIME_SKEWED,
+                f"it says {receipt.occurred_at:%Y-%m-%dT%H:%M:%SZ}, the document was consigned at"
+                f" {consigned_at:%Y-%m-%dT%H:%M:%SZ}",
+            )
+        return None
+
     def _repeat(self, batch: Batch, each: Candidate, verified: VerifiedEnvelope, prior: Decision) -> None:
         """Give the stored receipt again, byte for byte; nothing else happens a second time."""
         message_id = _message_id(each)
         if prior.receipt is not None and message_id is not None and each.answerable:
-            batch.plan.appends.append(
-                Append(inbox_topic(verified.signer), 0, message_id.encode(), prior.receipt)
-            )
+            batch.plan.write(Append(inbox_topic(verified.signer), 0, message_id.encode(), prior.receipt))
         batch.plan.judgements.append(
             Judgement(each.record, Disposition.DUPLICATE, None, verified.signer, message_id)
         )
@@ -280,7 +313,7 @@ class Decider:
         )
         place = f"{record.topic}/{record.partition}"
         partition = partition_of(place, self._quarantine_partitions)
-        batch.plan.appends.append(Append(QUARANTINE, partition, f"{place}/{record.offset}".encode(), value))
+        batch.plan.write(Append(QUARANTINE, partition, f"{place}/{record.offset}".encode(), value))
         batch.plan.judgements.append(Judgement(record, Disposition.QUARANTINED, Reason(fault.reason)))
 
     def _attest(
@@ -319,14 +352,24 @@ class Decider:
     def _publish(self, batch: Batch, owner: OrganisationCode | None, name: bytes, receipt: bytes) -> None:
         """Write a receipt to the legal record and, where there is one, to the inbox of whom it concerns."""
         partition = partition_of(name.decode(), self._receipt_partitions)
-        batch.plan.appends.append(Append(RECEIPTS, partition, name, receipt))
+        batch.plan.write(Append(RECEIPTS, partition, name, receipt))
         if owner is not None:
-            batch.plan.appends.append(Append(inbox_topic(owner), 0, name, receipt))
+            batch.plan.write(Append(inbox_topic(owner), 0, name, receipt))
 
 
 def _remember(batch: Batch, key: str, partition: int, decision: Decision) -> None:
     batch.known[key] = batch.plan.decisions[key] = decision
-    batch.plan.appends.append(Append(ROUTER_STATE, partition, key.encode(), encode_decision(decision)))
+    batch.plan.write(Append(ROUTER_STATE, partition, key.encode(), encode_decision(decision)))
+
+
+def _expired(verified: VerifiedEnvelope, now: datetime) -> Refused | None:
+    """Return a fault where a document's time ran out while it waited: late is worse than known to be late."""
+    expires_at = verified.header.expires_at if verified.header else None
+    if expires_at is None or expires_at > now:
+        return None
+    return Refused(
+        Reason.EXPIRED, f"expired at {expires_at:%Y-%m-%dT%H:%M:%SZ}, routed at {now:%Y-%m-%dT%H:%M:%SZ}"
+    )
 
 
 def _message_id(each: Candidate) -> MessageId | None:
@@ -364,21 +407,14 @@ def _consignment_key(each: Candidate) -> str | None:
             return None
 
 
-def _was_consigned(verified: VerifiedReceipt, decision: Decision | None) -> bool:
-    """Tell whether the very document was consigned to the issuer of a receipt of hand-over."""
-    if decision is None or decision.receipt is None:
-        return False
-    same = digests_equal(decision.digest, verified.receipt.envelope_digest)
-    return same and verified.issuer in _consigned_by(decision.receipt)
-
-
 @lru_cache(maxsize=256)
-def _consigned_by(receipt: bytes) -> frozenset[str]:
-    """Return the recipients of a receipt of ours; a broadcast is asked about by each of them."""
+def _consignment_of(receipt: bytes) -> tuple[datetime, frozenset[str]]:
+    """Return when and to whom a receipt of ours consigned; a broadcast is asked about by each of its recipients."""
     signed = decode(receipt)
     if not isinstance(signed, SignedReceipt):
         raise IntegrityError("the decision store holds something else than a receipt")
-    return frozenset(consigned(decode_receipt(signed.statement).outcomes))
+    acceptance = decode_receipt(signed.statement)
+    return acceptance.occurred_at, frozenset(consigned(acceptance.outcomes))
 
 
 def _source(record: Record) -> Source:

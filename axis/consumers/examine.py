@@ -5,7 +5,8 @@ run in a worker thread. `Examiner.complete` then adds what only the outside know
 Nothing here decides or writes; a `Candidate` with its first fault is the result.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Final
@@ -13,8 +14,10 @@ from typing import Final
 from axis.consumers.verify import VerifiedEnvelope, VerifiedReceipt, Verifier
 from axis.core.addressing import Directory, OrganisationCode
 from axis.core.admission import admit
+from axis.core.attestation import admit_handover
+from axis.core.digest import Digest
 from axis.core.disposition import Reason
-from axis.core.envelope import Lane, is_message_id
+from axis.core.envelope import Lane, Part
 from axis.core.partitioning import partition_of
 from axis.core.receipt import Outcome, RecipientOutcome
 from axis.core.routing import consigned, route
@@ -24,6 +27,8 @@ from axis.ports import BlobStore, Record
 
 LANES: Final = {Lane.EXPRESS: SUBMISSIONS_EXPRESS, Lane.STANDARD: SUBMISSIONS_STANDARD}
 """The topic of each lane."""
+
+_LOOKUPS_AT_ONCE: Final = 32
 
 MissingTopics = Callable[[Collection[str]], Awaitable[Collection[str]]]
 
@@ -78,11 +83,14 @@ class Examiner:
         """
         inboxes = {inbox_topic(code) for each in candidates for code in _concerned(each)}
         absent = set(await missing_topics(inboxes)) if inboxes else set()
-        for each in candidates:
-            if absent:
+        if absent:
+            for each in candidates:
                 _check_inboxes(each, absent)
-            if each.fault is None and isinstance(each.verified, VerifiedEnvelope):
-                each.fault = await self._missing_blob(each.verified)
+        claimed = {part.digest for each in candidates for _, part in _claims(each)}
+        if claimed:
+            sizes = await self._sizes(claimed)
+            for each in candidates:
+                each.fault = each.fault or _missing_blob(each, sizes)
 
     def _examine(self, record: Record, directory: Directory) -> Candidate:
         candidate = Candidate(record)
@@ -107,10 +115,15 @@ class Examiner:
     def _admit(
         self, record: Record, envelope: VerifiedEnvelope, directory: Directory
     ) -> tuple[RecipientOutcome, ...]:
+        header = envelope.header
         self._check_partition(record, envelope.signer)
+        if header is not None and record.topic != LANES[header.urgency.lane]:
+            raise Refused(
+                Reason.WRONG_LANE,
+                f"got it from {record.topic}, expected {LANES[header.urgency.lane]} by its urgency",
+            )
         if envelope.fault is not None:
             raise envelope.fault
-        header = envelope.header
         assert header is not None  # noqa: S101 - without a fault there is a header
         admit(
             header,
@@ -121,37 +134,20 @@ class Examiner:
             environment=self._environment,
             policy=self._verifier.policy,
         )
-        if record.topic != LANES[header.urgency.lane]:
-            raise Refused(
-                Reason.WRONG_LANE,
-                f"got it from {record.topic}, expected {LANES[header.urgency.lane]} by its urgency",
-            )
         return route(header, directory, record.appended_at, self._verifier.policy)
 
     def _admit_receipt(self, record: Record, verified: VerifiedReceipt, directory: Directory) -> None:
-        receipt = verified.receipt
+        admit_handover(
+            verified.receipt,
+            issuer=verified.issuer,
+            signed_at=verified.signature.signed_at,
+            appended_at=record.appended_at,
+            directory=directory,
+            environment=self._environment,
+            policy=self._verifier.policy,
+        )
         # Of the document's sender: the task there knows what was consigned to whom.
-        self._check_partition(record, receipt.sender)
-        expected = (RecipientOutcome(verified.issuer, Outcome.HANDED_OVER),)
-        if (
-            receipt.event.by_axis
-            or not is_message_id(receipt.message_id or "")
-            or receipt.outcomes != expected
-        ):
-            raise Refused(
-                Reason.RECEIPT_NOT_ALLOWED,
-                f"{verified.issuer} may attest the hand-over to itself only, got {receipt.event}",
-            )
-        if receipt.environment != self._environment:
-            raise Refused(
-                Reason.ENVIRONMENT_MISMATCH,
-                f"got {receipt.environment!a:.70}, this installation is {self._environment!a}",
-            )
-        if receipt.sender not in directory:
-            raise Refused(
-                Reason.RECIPIENT_UNKNOWN,
-                f"the sender that it is for, {receipt.sender!a:.40}, is not in the directory",
-            )
+        self._check_partition(record, verified.receipt.sender)
 
     def _check_partition(self, record: Record, sender: OrganisationCode) -> None:
         expected = partition_of(sender, self._lane_partitions)
@@ -162,21 +158,43 @@ class Examiner:
                 " partition them with murmur2",
             )
 
-    async def _missing_blob(self, envelope: VerifiedEnvelope) -> Refused | None:
-        for position, part in enumerate(envelope.envelope.parts):
-            if part.content is not None:
-                continue
-            size = await self._blobs.size(part.digest)
-            if size is None:
-                return Refused(
-                    Reason.BLOB_MISSING, f"part {position}: blob {part.digest.hex()} is not stored"
-                )
-            if size != part.size:
-                return Refused(
-                    Reason.PART_ALTERED,
-                    f"part {position}: the blob has {size} bytes, the record says {part.size}",
-                )
-        return None
+    async def _sizes(self, digests: Collection[Digest]) -> dict[Digest, int | None]:
+        """Look up blobs, some at once: one submission may name a hundred, and those behind it wait."""
+        sizes: dict[Digest, int | None] = {}
+        left = iter(digests)
+
+        async def look_up() -> None:
+            for digest in left:
+                sizes[digest] = await self._blobs.size(digest)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(_LOOKUPS_AT_ONCE, len(digests))):
+                    group.create_task(look_up())
+        except ExceptionGroup as faults:
+            raise faults.exceptions[0] from faults
+        return sizes
+
+
+def _claims(each: Candidate) -> Iterator[tuple[int, Part]]:
+    """Yield the parts of a submission without fault that are in the blob store, with their positions."""
+    if each.fault is None and isinstance(each.verified, VerifiedEnvelope):
+        for position, part in enumerate(each.verified.envelope.parts):
+            if part.content is None:
+                yield position, part
+
+
+def _missing_blob(each: Candidate, sizes: Mapping[Digest, int | None]) -> Refused | None:
+    for position, part in _claims(each):
+        size = sizes[part.digest]
+        if size is None:
+            return Refused(Reason.BLOB_MISSING, f"part {position}: blob {part.digest.hex()} is not stored")
+        if size != part.size:
+            return Refused(
+                Reason.PART_ALTERED,
+                f"part {position}: the blob has {size} bytes, the record says {part.size}",
+            )
+    return None
 
 
 def _concerned(each: Candidate) -> tuple[OrganisationCode, ...]:

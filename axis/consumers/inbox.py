@@ -1,28 +1,35 @@
 """Read an organisation's inbox: verify every record, keep it in the journal, hand it on.
 
-An inbox carries documents for the organisation, and receipts about what it sent. Nothing unverified passes: a record
-that is not what it claims to be is reported as `Rejected` and goes no further, whoever managed to write it there.
+An inbox carries documents for the organisation, and receipts about what it sent, documents and receipts of hand-over
+alike. Nothing unverified passes: a record that is not what it claims to be is reported as `Rejected` and goes no
+further, whoever managed to write it there. But it is kept: what this node's directory does not know yet, such as a new
+certificate or a new member of a group, it may know tomorrow, and then the record is judged again. Nor is anything
+skipped in silence: where the log does not go on from where it was read last, that is reported as a `Gap`, and reading
+goes on with the first record that is there.
 """
 
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from functools import lru_cache
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, time
+from enum import StrEnum
+from typing import Final, Protocol
 
+from axis.consumers.answers import Answers, check_issuer
 from axis.consumers.verify import VerifiedEnvelope, VerifiedReceipt, Verifier
-from axis.core.addressing import Directory, OrganisationCode
+from axis.core.addressing import LOCAL_TIME, Directory, OrganisationCode
 from axis.core.admission import check_environment, check_fields, check_sender
-from axis.core.consignment import STEP_OF, Step, advance
-from axis.core.digest import Digest, digests_equal
+from axis.core.digest import Digest, digests_equal, sha256
 from axis.core.disposition import Reason
 from axis.core.envelope import Envelope, Header
-from axis.core.receipt import Event, Outcome, Receipt, SignedReceipt
-from axis.core.routing import consigned
+from axis.core.receipt import Event, Receipt
 from axis.core.topics import inbox_topic
 from axis.errors import IllegalTransition, IntegrityError, Refused
-from axis.ports import BusReader, DirectorySource, PartitionId, Record
+from axis.ports import DirectorySource, PartitionId, Record
 from axis.schemas import avro
-from axis.storage.journal import Journal, StoredDelivery, StoredReceipt, StoredSubmission
+from axis.storage.journal import Journal, StoredDelivery, StoredRejection
+
+_JUDGED_AT_ONCE: Final = 100
+"""Kept records that are judged again in one step of the journal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +46,11 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A verified receipt about something this organisation sent; `repeated` when the journal had it already."""
+    """A verified receipt about a document or receipt of hand-over that this organisation sent.
+
+    Attributes:
+        repeated: whether the journal had it already.
+    """
 
     offset: int
     receipt: Receipt
@@ -57,14 +68,53 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A record that is not passed on, and why."""
+    """A record that is not passed on, and why; the journal keeps it, to be judged again."""
 
     offset: int
     reason: str
     detail: str
 
 
-Entry = Document | Answer | Opened | Rejected
+class GapReason(StrEnum):
+    """Why an inbox does not go on from where it was read last."""
+
+    RECREATED = "inbox-recreated"
+    TRUNCATED = "inbox-truncated"
+    EXPIRED = "records-expired"
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """The inbox does not go on from where it was read last; what is read again is recognised.
+
+    Attributes:
+        offset: where reading goes on.
+    """
+
+    offset: int
+    reason: GapReason
+    detail: str
+
+
+Entry = Document | Answer | Opened | Rejected | Gap
+
+
+class InboxReader(Protocol):
+    """Reads one partition without a group; `axis.consumers.kafka.PartitionReader` does it."""
+
+    async def beginning(self, place: PartitionId) -> int:
+        """Return the first offset that is still kept."""
+
+    async def end(self, place: PartitionId) -> int:
+        """Return the offset after the last committed record."""
+
+    def read(self, starts: Mapping[PartitionId, int]) -> AsyncIterator[Sequence[Record]]:
+        """Yield batches for ever, an empty one when nothing came; what is kept no more is left out."""
+
+    def read_to_end(
+        self, starts: Mapping[PartitionId, int], ends: Mapping[PartitionId, int]
+    ) -> AsyncIterator[Sequence[Record]]:
+        """Yield what is committed before the ends, from the given offsets on, then stop."""
 
 
 class Inbox:
@@ -75,9 +125,12 @@ class Inbox:
         axis: code of the axis node, whose receipts are the axis's.
         environment: name of the installation.
         reader: reads the inbox topic.
+        identify: returns the identity that Kafka gave the topic when it was created.
         verifier: establishes who signed.
         directory: who exists.
         journal: the organisation's journal.
+        lane_partitions: partitions of each submission lane.
+        rules: what a record is judged by besides the directory; another text has what was rejected judged again.
     """
 
     def __init__(
@@ -86,42 +139,145 @@ class Inbox:
         owner: OrganisationCode,
         axis: OrganisationCode,
         environment: str,
-        reader: BusReader,
+        reader: InboxReader,
+        identify: Callable[[], Awaitable[str]],
         verifier: Verifier,
         directory: DirectorySource,
         journal: Journal,
+        lane_partitions: int,
+        rules: str,
     ) -> None:
         self._owner = owner
         self._axis = axis
         self._environment = environment
         self._reader = reader
+        self._identify = identify
         self._verifier = verifier
         self._directory = directory
         self._journal = journal
+        self._answers = Answers(owner=owner, axis=axis, journal=journal, lane_partitions=lane_partitions)
+        self._rules = rules
+        self._judged_by: str | None = None
         self._place = PartitionId(inbox_topic(owner), 0)
 
     async def synchronise(self) -> AsyncIterator[Sequence[Entry]]:
         """Read what is new until now, in batches; each batch is in the journal, with the position, before it is yielded.
 
+        What was rejected before and passes under the directory of today comes first, with its own offset.
+
         Raises:
             Unavailable: no broker answers, or the journal cannot be written.
         """
+        async for gap in self._resume():
+            yield (gap,)
+        for entries in self._judged_again():
+            yield entries
         start = self._journal.position(self._place.topic)
-        async for records in self._reader.read_to_end({self._place: start}):
+        end = await self._reader.end(self._place)
+        async for records in self._reader.read_to_end({self._place: start}, {self._place: end}):
             yield self._keep(records)
+        if self._journal.position(self._place.topic) < end:
+            # Behind the markers of transactions: they expire as records do, and would pass for unread ones then.
+            self._journal.set_position(self._place.topic, end)
 
-    async def follow(self) -> AsyncIterator[Sequence[Entry]]:
+    async def follow(self) -> AsyncGenerator[Sequence[Entry], None]:
         """Read for ever, as `synchronise` does; an empty batch when nothing came for a while."""
-        start = self._journal.position(self._place.topic)
-        async for records in self._reader.read({self._place: start}):
-            yield self._keep(records) if records else ()
+        async for gap in self._resume():
+            yield (gap,)
+        expected = self._journal.position(self._place.topic)
+        async for records in self._reader.read({self._place: expected}):
+            for entries in self._judged_again():
+                yield entries
+            if not records:
+                yield ()
+                continue
+            if records[0].offset < expected:
+                # The log was replaced under the reader, which has gone back to the beginning.
+                async for gap in self._resume():
+                    yield (gap,)
+            yield self._keep(records)
+            expected = records[-1].offset + 1
+
+    async def _resume(self) -> AsyncIterator[Gap]:
+        """Bind the position to the topic that is there now; yield what stands between it and the last reading."""
+        topic = self._place.topic
+        # Before the broker is asked: another command of this node may read on meanwhile.
+        position, known = self._journal.position(topic), self._journal.origin(topic)
+        origin = await self._identify()
+        beginning, end = await self._reader.beginning(self._place), await self._reader.end(self._place)
+        gap: Gap | None = None
+        if known not in {None, origin}:
+            detail = f"the topic is another one than was read up to offset {position}"
+            gap = Gap(beginning, GapReason.RECREATED, detail)
+        elif position > end:
+            detail = f"it was read up to offset {position}, and ends at {end} now"
+            gap = Gap(beginning, GapReason.TRUNCATED, detail)
+        elif position < beginning:
+            detail = f"offsets {position} to {beginning - 1} were removed before this node read them"
+            gap = Gap(beginning, GapReason.EXPIRED, detail)
+        if gap is not None:
+            yield gap
+        # After the report: who is stopped in between is told again.
+        if gap is not None or known is None:
+            self._journal.set_position(topic, position if gap is None else gap.offset, origin)
 
     def _keep(self, records: Sequence[Record]) -> list[Entry]:
         directory = self._directory.current()
         with self._journal.together():
             entries = [self._entry(record, directory) for record in records]
+            for record, entry in zip(records, entries, strict=True):
+                # What was never sent from here is not known under any directory.
+                if isinstance(entry, Rejected) and entry.reason != "receipt-not-ours":
+                    self._keep_rejected(record, entry, directory)
             self._journal.set_position(self._place.topic, records[-1].offset + 1)
         return entries
+
+    def _keep_rejected(self, record: Record, entry: Rejected, directory: Directory) -> None:
+        # What is too large is not judged again, and would only fill the disk.
+        value = None if entry.reason == Reason.OVERSIZED else record.value
+        self._journal.keep_rejection(
+            StoredRejection(
+                sha256(record.value or b""),
+                record.offset,
+                record.appended_at,
+                entry.reason,
+                entry.detail,
+                self._basis(directory),
+            ),
+            value,
+        )
+
+    def _basis(self, directory: Directory) -> str:
+        return f"{directory.version} {self._rules}"
+
+    def _judged_again(self) -> Iterator[Sequence[Entry]]:
+        """Judge what was rejected under another directory or other rules once more; yield what passes now, in batches."""
+        directory = self._directory.current()
+        basis = self._basis(directory)
+        if basis == self._judged_by:
+            return
+        old = [each for each in self._journal.rejections() if each.judged_by != basis]
+        for start in range(0, len(old), _JUDGED_AT_ONCE):
+            with self._journal.together():
+                passed = list(self._passed(old[start : start + _JUDGED_AT_ONCE], directory))
+            if passed:
+                yield passed
+        self._judged_by = basis
+
+    def _passed(self, rejections: Sequence[StoredRejection], directory: Directory) -> Iterator[Entry]:
+        for each in rejections:
+            value = self._journal.rejected_value(each.record_digest)
+            if value is None:
+                continue
+            record = Record(
+                self._place.topic, self._place.partition, each.offset, each.appended_at, None, value
+            )
+            entry = self._entry(record, directory)
+            if isinstance(entry, Rejected):
+                self._keep_rejected(record, entry, directory)
+            else:
+                self._journal.remove_rejection(each.record_digest)
+                yield entry
 
     def _entry(self, record: Record, directory: Directory) -> Entry:
         try:
@@ -154,7 +310,7 @@ class Inbox:
         check_sender(header, verified.signer)
         check_environment(header, self._environment)
         check_fields(header)
-        self._check_addressed(header, directory, record.appended_at)
+        self._check_addressed(header, directory, verified.signature.signed_at, record.appended_at)
         fresh = self._journal.add_delivery(
             StoredDelivery(
                 header.sender,
@@ -167,99 +323,73 @@ class Inbox:
             )
         )
         if not fresh:
-            self._check_same_copy(header, verified.digest)
+            self._complete(header, verified)
         return Document(
             record.offset, record.appended_at, header, verified.envelope, verified.digest, repeated=not fresh
         )
 
-    def _check_addressed(self, header: Header, directory: Directory, at: datetime) -> None:
+    def _check_addressed(
+        self, header: Header, directory: Directory, signed_at: datetime, delivered_at: datetime
+    ) -> None:
         """A copy of somebody else's document proves nothing here: the recipients are part of what is signed."""
+        moments = self._moments(directory, signed_at, delivered_at)
         for recipient in header.recipients:
+            if recipient == self._owner:
+                return
             try:
-                if recipient == self._owner or self._owner in directory.resolve(recipient, header.sender, at):
+                if any(self._owner in directory.resolve(recipient, header.sender, at) for at in moments):
                     return
             except Refused:
                 continue  # another recipient of the list that this directory does not know
         raise Refused("not-addressed", f"the document from {header.sender} does not name {self._owner}")
 
-    def _check_same_copy(self, header: Header, digest: Digest) -> None:
+    def _moments(self, directory: Directory, signed_at: datetime, delivered_at: datetime) -> list[datetime]:
+        """Return moments between signing and delivery; if a group meant the owner at all, it did so at one of them.
+
+        The router asked at the moment of submission, which a recipient does not know.
+        """
+        since = min(signed_at - self._verifier.policy.max_clock_skew, delivered_at)
+        moments = [since, delivered_at]
+        if self._owner in directory:
+            begins = datetime.combine(directory.get(self._owner).valid_from, time(), LOCAL_TIME)
+            moments += [begins] if since < begins < delivered_at else []
+        return moments
+
+    def _complete(self, header: Header, verified: VerifiedEnvelope) -> None:
+        """Check that this is another copy of the document that is here; keep what that one lacks while it waits."""
         prior = self._journal.delivery(header.sender, header.message_id)
-        if prior is None or not digests_equal(prior.digest, digest):
+        if prior is None or not digests_equal(prior.digest, verified.digest):
             raise Refused(
                 "message-id-conflict",
                 f"{header.sender} already sent another document under {header.message_id}; the first one stands",
             )
+        if prior.receipt is None and (value := _completed(prior.value, verified.envelope)) is not None:
+            self._journal.complete_delivery(header.sender, header.message_id, value)
 
     def _receipt(self, record: Record, verified: VerifiedReceipt) -> Answer | Opened:
         receipt = verified.receipt
         if receipt.environment != self._environment:
             raise Refused("environment-mismatch", f"the receipt is of {receipt.environment!a:.70}")
         if receipt.event is Event.INBOX_OPENED:
-            self._check_issuer(verified, self._axis)
+            check_issuer(verified, self._axis)
             if receipt.sender != self._owner:
                 raise Refused("receipt-not-ours", f"it opens the inbox of {receipt.sender}")
             return Opened(record.offset, receipt)
-        submission = self._submission_of(receipt)
-        if receipt.event.by_axis:
-            self._check_issuer(verified, self._axis)
-            step = STEP_OF[receipt.event]
-        else:
-            step = self._handover_step(verified, submission)
-        fresh = self._journal.add_receipt(
-            StoredReceipt(
-                verified.digest,
-                submission.message_id,
-                receipt.event,
-                receipt.issuer,
-                record.value or b"",
-                record.appended_at,
-            )
-        )
-        self._journal.set_state(submission.message_id, advance(submission.state, step))
+        fresh = self._answers.keep(record, verified)
         return Answer(record.offset, receipt, verified.digest, repeated=not fresh)
 
-    def _submission_of(self, receipt: Receipt) -> StoredSubmission:
-        """Return what a receipt is about: matched by digest, which the message id must agree with."""
-        submission = self._journal.submission(message_id=receipt.message_id, digest=receipt.envelope_digest)
-        if (
-            submission is None
-            or receipt.sender != self._owner
-            or not digests_equal(submission.digest, receipt.envelope_digest)
-            or receipt.message_id not in {None, submission.message_id}
-        ):
-            raise Refused(
-                "receipt-not-ours", f"it is about {receipt.message_id}, which this node did not send"
-            )
-        return submission
 
-    def _check_issuer(self, verified: VerifiedReceipt, expected: OrganisationCode) -> None:
-        if verified.issuer != expected:
-            raise Refused(
-                "receipt-not-allowed",
-                f"{verified.receipt.event} was issued by {verified.issuer}, not {expected}",
-            )
+def _completed(prior: bytes, later: Envelope) -> bytes | None:
+    """Return an earlier copy of an envelope with the content that only a later one carries; None where none is lacking.
 
-    def _handover_step(self, verified: VerifiedReceipt, submission: StoredSubmission) -> Step:
-        """Check that the issuer was consigned to, and tell whether it is the last one."""
-        acceptance = self._journal.acceptance(submission.message_id)
-        if acceptance is None:
-            raise IllegalTransition(
-                f"{verified.issuer} attests a hand-over before the axis attested acceptance"
-            )
-        recipients = _recipients(acceptance)
-        outcomes = [(o.recipient, o.outcome) for o in verified.receipt.outcomes]
-        if verified.issuer not in recipients or outcomes != [(verified.issuer, Outcome.HANDED_OVER)]:
-            raise Refused(
-                "receipt-not-allowed", f"{verified.issuer} is no recipient of {submission.message_id}"
-            )
-        handed_over = self._journal.handed_over_to(submission.message_id)
-        return Step.LAST_HANDOVER if recipients <= handed_over | {verified.issuer} else Step.HANDOVER
-
-
-@lru_cache(maxsize=64)
-def _recipients(acceptance: bytes) -> frozenset[str]:
-    """Return who was consigned to, from a receipt of acceptance that was verified before it was kept."""
-    signed = avro.decode(acceptance)
-    if not isinstance(signed, SignedReceipt):
-        raise IntegrityError("the journal holds something else than a receipt")
-    return frozenset(consigned(avro.decode_receipt(signed.statement).outcomes))
+    That a part travels in the record is not signed, its digest is. So whoever writes a copy without content into the
+    inbox before the axis does must not displace the one that can be unpacked.
+    """
+    envelope = avro.decode(prior)
+    if not isinstance(envelope, Envelope):
+        raise IntegrityError("the journal holds something else than an envelope")
+    parts = tuple(
+        other if own.content is None and other.content is not None else own
+        for own, other in zip(envelope.parts, later.parts, strict=True)
+    )
+    return None if parts == envelope.parts else avro.encode_envelope(replace(envelope, parts=parts))

@@ -5,7 +5,7 @@ Every consumer reads committed records only and commits nothing by itself.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, Self, TypeVar
 
@@ -15,16 +15,22 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from axis.connection import Connection
+from axis.consumers.compression import bound_batches
 from axis.errors import Unavailable
 from axis.ports import PartitionId, Record
 
 _T = TypeVar("_T")
 _FETCH_WAIT_MS: Final = 250
+_PATIENT_WAIT_MS: Final = 5_000
 _POLL_MS: Final = 500
 _TAIL_POLL_MS: Final = 20
 """How long to wait for records that may not come: a tail often ends with control records, which nobody is handed."""
-_MAX_POLL_RECORDS: Final = 500
+_MAX_POLL_RECORDS: Final = 100
+_TAKE_RECORDS: Final = 50
+_TAKE_BYTES: Final = 4 * 1024 * 1024
 _BACKLOG_FETCH_BYTES: Final = 2 * 1024 * 1024
+
+bound_batches()
 
 Revoke = Callable[[Collection[PartitionId]], Awaitable[None]]
 
@@ -119,15 +125,23 @@ class GroupReader:
         if not self.owns(places):
             # The consumer would wait for the rebalance, and the rebalance for the task that asks.
             return ()
-        try:
-            batches = await self._consumer.getmany(
-                *(TopicPartition(place.topic, place.partition) for place in places),
-                timeout_ms=int(wait_seconds * 1000),
-                max_records=limit,
-            )
-        except KafkaError as error:
-            raise Unavailable(f"cannot read submissions: {type(error).__name__}: {error}") from error
-        return [_record(record) for batch in batches.values() for record in batch]
+        tps = [TopicPartition(place.topic, place.partition) for place in places]
+        taken: list[Record] = []
+        size, wait = 0, wait_seconds
+        # A few at a time: compressed records may be many times as large as what was fetched.
+        while len(taken) < limit and size < _TAKE_BYTES:
+            few = min(limit - len(taken), _TAKE_RECORDS)
+            try:
+                batches = await self._consumer.getmany(*tps, timeout_ms=int(wait * 1000), max_records=few)
+            except KafkaError as error:
+                raise Unavailable(f"cannot read submissions: {type(error).__name__}: {error}") from error
+            if not batches:
+                break
+            records = [_record(record) for batch in batches.values() for record in batch]
+            size += sum(len(record.value or b"") for record in records)
+            taken += records
+            wait = 0
+        return taken
 
     def lag(self, place: PartitionId) -> int:
         """Return how many records wait behind the reader's position, as far as the last fetch told."""
@@ -169,6 +183,7 @@ class PartitionReader:
 
     def __init__(self, connection: Connection) -> None:
         self._deadline = connection.request_timeout_seconds * 3
+        self._patience_ms = min(_PATIENT_WAIT_MS, int(connection.request_timeout_seconds * 500))
         self._consumer = _consumer(connection)
 
     async def __aenter__(self) -> Self:
@@ -215,13 +230,19 @@ class PartitionReader:
         found = (await _within(call, self._deadline, place.topic))[tp]
         return int(found.offset) if found is not None else await self.end(place)
 
-    async def read(
-        self, starts: Mapping[PartitionId, int], wait_ms: int = _POLL_MS
-    ) -> AsyncIterator[Sequence[Record]]:
-        """Yield batches from the given offsets on, for ever; an empty batch when nothing came for `wait_ms`.
+    def read(self, starts: Mapping[PartitionId, int]) -> AsyncIterator[Sequence[Record]]:
+        """Yield batches from the given offsets on, for ever; an empty batch when nothing came for a while.
 
         An offset that retention has removed is moved to the first one kept.
         """
+        return self._read(starts, _POLL_MS, self._patience_ms)
+
+    async def _read(
+        self, starts: Mapping[PartitionId, int], wait_ms: int, fetch_wait_ms: int
+    ) -> AsyncIterator[Sequence[Record]]:
+        # Who follows lets the broker hold a request for seconds, which spares both; whatever else is asked meanwhile
+        # waits behind it, so others do not.
+        self._consumer._fetcher._fetch_max_wait_ms = fetch_wait_ms  # noqa: SLF001 - an option of the whole consumer
         tps = {TopicPartition(place.topic, place.partition): start for place, start in starts.items()}
         self._consumer.assign(list(tps))
         for tp, start in tps.items():
@@ -246,23 +267,45 @@ class PartitionReader:
         Args:
             starts: the first offset of each partition.
             ends: the offsets to stop before, where they are known; each at most the partition's present end.
+
+        Raises:
+            Unavailable: a partition cannot be read, or nothing came of any for three request timeouts.
         """
         if ends is None:
             ends = {place: await self.end(place) for place in starts}
-        waiting = {place for place, start in starts.items() if start < ends[place]}
+        waiting = {place: start for place, start in starts.items() if start < ends[place]}
         if not waiting:
             return
-        async for records in self.read({place: starts[place] for place in waiting}, _TAIL_POLL_MS):
+        now = asyncio.get_running_loop().time
+        give_up_at = now() + self._deadline
+        async for records in self._read(waiting, _TAIL_POLL_MS, _FETCH_WAIT_MS):
             kept = [record for record in records if record.offset < ends[record.place]]
             if kept:
                 yield kept
-            # Control records at the end are never handed out, so the position is asked, not the last record.
-            for place in list(waiting):
-                position = await self._consumer.position(TopicPartition(place.topic, place.partition))
-                if position >= ends[place]:
-                    waiting.discard(place)
+            before, waiting = waiting, await self._short_of(waiting, ends)
             if not waiting:
                 return
+            # The consumer does not tell that no broker answers: it asks on and yields nothing.
+            if waiting != before:
+                give_up_at = now() + self._deadline
+            elif now() > give_up_at:
+                place = min(waiting)
+                raise Unavailable(
+                    f"nothing came of {place.topic}/{place.partition} from offset {waiting[place]} to {ends[place]} for"
+                    f" {self._deadline:g} s"
+                )
+
+    async def _short_of(
+        self, places: Iterable[PartitionId], ends: Mapping[PartitionId, int]
+    ) -> dict[PartitionId, int]:
+        """Return the positions of those partitions that are not at their ends yet."""
+        positions = {}
+        for place in places:
+            # Control records at the end are never handed out, so the position is asked, not the last record.
+            position = await self._consumer.position(TopicPartition(place.topic, place.partition))
+            if position < ends[place]:
+                positions[place] = position
+        return positions
 
 
 async def _stop(consumer: AIOKafkaConsumer) -> None:

@@ -7,6 +7,7 @@
 
 A standard batch may be large, because a transaction costs nearly the same whatever it holds. It is examined and decided
 in pieces, and between two pieces express work that arrived meanwhile is carried out first, in a transaction of its own.
+Across the tasks of a process, express pieces go first, then batches of one piece, then backlogs, oldest batch first.
 
 A failure anywhere gives the incarnation up: nothing is remembered before its commit succeeded, and after a commit whose
 outcome is unknown the next incarnation learns it from the committed position and the changelog.
@@ -15,10 +16,11 @@ outcome is unknown the next incarnation learns it from the committed position an
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol, TypeVar
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 from axis.consumers.decide import Batch, Decider, Judgement, Plan
-from axis.consumers.examine import LANES, Examiner
+from axis.consumers.examine import LANES, Candidate, Examiner
+from axis.core.addressing import Directory
 from axis.core.envelope import Lane
 from axis.core.retry import RetrySchedule
 from axis.core.topics import ROUTER_STATE
@@ -57,11 +59,23 @@ class Changelog(Protocol):
         """Bring the decision store up to the end of a changelog partition; return how many entries were read."""
 
 
-class Workbench(Protocol):
-    """Runs computations so that they do not hold up the event loop; express work goes first."""
+class Turn(NamedTuple):
+    """When a piece of work has its turn among those of all tasks: the smaller goes first.
 
-    async def run(self, lane: Lane, work: Callable[[], _T]) -> _T:
-        """Run the work and return its result."""
+    Attributes:
+        lane: express before standard.
+        since: when its batch was begun, in seconds of the loop's clock; 0 for work that no backlog may hold up.
+    """
+
+    lane: Lane
+    since: float
+
+
+class Workbench(Protocol):
+    """Runs computations so that they do not hold up the event loop."""
+
+    async def run(self, turn: Turn, work: Callable[[], _T]) -> _T:
+        """Run the work when it has its turn and return its result."""
 
 
 @dataclass(slots=True)
@@ -75,6 +89,9 @@ class Timings:
 
 class Observer(Protocol):
     """Is told what happened; logs and metrics."""
+
+    def taken(self, task: int, records: Sequence[Record]) -> None:
+        """Records are in hand; nothing of them is committed."""
 
     def committed(self, task: int, judgements: Sequence[Judgement], timings: Timings) -> None:
         """A batch was committed."""
@@ -118,6 +135,7 @@ class RouterTask:
         self._express = PartitionId(LANES[Lane.EXPRESS], number)
         self._standard = PartitionId(LANES[Lane.STANDARD], number)
         self._lanes = (self._express, self._standard)
+        self._failures = 0
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
@@ -126,85 +144,124 @@ class RouterTask:
 
     async def run(self) -> None:
         """Route until stopped; failures outside are waited out."""
-        attempt = 0
         # A task that lost its partitions must not open: it would fence the one that has them now.
         while not self._stopping.is_set() and self._equipment.submissions.owns(self._lanes):
             try:
                 await self._incarnation()
             except Unavailable as error:
-                delay = self._equipment.retry.delay_seconds(attempt)
-                attempt += 1
+                delay = self._equipment.retry.delay_seconds(self._failures)
+                self._failures += 1
                 self._equipment.observer.failed(self.number, error, delay)
                 await _first(asyncio.sleep(delay), self._stopping.wait())
-            else:
-                attempt = 0
 
     async def _incarnation(self) -> None:
         transaction = self._new_transaction()
         try:
-            await transaction.open()
-            restored = await self._equipment.changelog.restore(self.number)
-            await self._equipment.submissions.rewind(self._lanes)
+            restored = await _first(self._open(transaction), self._stopping.wait())
+            if restored is None:
+                return
             self._equipment.observer.opened(self.number, restored)
             while not self._stopping.is_set():
-                if not await self._carry_out_express(transaction, {}):
-                    await self._carry_out_next(transaction)
+                await self._carry_out_waiting(transaction)
         finally:
             self._equipment.submissions.pause(self._lanes)
             await transaction.close()
 
-    async def _carry_out_express(self, transaction: Transaction, pending: Mapping[str, Decision]) -> bool:
-        """Carry out what waits in the express lane; return whether there was anything."""
-        records = await self._equipment.submissions.take((self._express,), _EXPRESS_RECORDS, 0)
-        if not records:
-            return False
-        batch = self._equipment.decider.begin(self._equipment.directory.current(), pending)
-        timings = Timings()
-        await self._extend(Lane.EXPRESS, transaction, batch, records, timings)
-        await self._commit(transaction, batch, records, timings)
-        return True
+    async def _open(self, transaction: Transaction) -> int:
+        """Make an incarnation ready; return how many decisions were restored."""
+        await transaction.open()
+        restored = await self._equipment.changelog.restore(self.number)
+        await self._equipment.submissions.rewind(self._lanes)
+        return restored
 
-    async def _carry_out_next(self, transaction: Transaction) -> None:
-        """Wait for work in either lane and carry it out."""
-        equipment = self._equipment
-        # A rebalance waits for this task to stop, and taking waits for the rebalance: the stop must win.
-        wait = equipment.submissions.take(self._lanes, equipment.batch_records, _WAIT_SECONDS)
-        records = await _first(wait, self._stopping.wait())
-        if not records:
-            return
-        records = sorted(records, key=lambda record: record.place != self._express)
-        batch = equipment.decider.begin(equipment.directory.current(), {})
-        timings, carried = Timings(), list[Record]()
-        for piece in _pieces(records):
-            lane = Lane.EXPRESS if piece[0].place == self._express else Lane.STANDARD
-            await self._extend(lane, transaction, batch, piece, timings)
-            carried += piece
-            if lane is Lane.STANDARD:
-                await self._carry_out_express(transaction, batch.known)
-            if len(carried) == len(records) or batch.plan.size_bytes() > _BATCH_BYTES:
-                await self._commit(transaction, batch, carried, timings)
-                records = records[len(carried) :]
-                batch = equipment.decider.begin(equipment.directory.current(), {})
-                timings, carried = Timings(), []
+    async def _carry_out_waiting(self, transaction: Transaction) -> None:
+        """Carry out what waits in the express lane, then in the standard lane; where nothing waits, wait for either.
 
-    async def _extend(
+        The standard lane has its turn after every express batch, so that nobody can shut it out.
+        """
+        express = await self._take((self._express,), _EXPRESS_RECORDS, 0)
+        await self._carry_out(Lane.EXPRESS, transaction, express, {})
+        standard = await self._take((self._standard,), self._equipment.batch_records, 0)
+        if not express and not standard:
+            # A rebalance waits for this task to stop, and taking waits for the rebalance: the stop must win.
+            waiting = self._take(self._lanes, self._equipment.batch_records, _WAIT_SECONDS)
+            records = await _first(waiting, self._stopping.wait()) or ()
+            express = [record for record in records if record.place == self._express]
+            await self._carry_out(Lane.EXPRESS, transaction, express, {})
+            standard = [record for record in records if record.place == self._standard]
+        await self._carry_out(Lane.STANDARD, transaction, standard, {})
+
+    async def _take(self, places: Sequence[PartitionId], limit: int, wait_seconds: float) -> Sequence[Record]:
+        records = await self._equipment.submissions.take(places, limit, wait_seconds)
+        if records:
+            self._equipment.observer.taken(self.number, records)
+        return records
+
+    async def _carry_out(
         self,
         lane: Lane,
         transaction: Transaction,
-        batch: Batch,
         records: Sequence[Record],
-        timings: Timings,
+        pending: Mapping[str, Decision],
     ) -> None:
+        """Examine, decide and commit records of one lane, in as few transactions as their effect's size allows.
+
+        Args:
+            lane: whose records they are. A batch never holds both lanes: what is carried out in between would advance
+                a position past records that are still in hand.
+            transaction: of this incarnation.
+            records: in the order of the log.
+            pending: what the batch that is interrupted has decided and not committed.
+        """
+        if not records:
+            return
+        decider, directory = self._equipment.decider, self._equipment.directory.current()
+        batch, carried, timings = decider.begin(directory, pending), list[Record](), Timings()
+        pieces = list(_pieces(records))
+        # Backlogs take turns by whole batches: while one is written, the next is examined.
+        turn = Turn(lane, asyncio.get_running_loop().time() if len(pieces) > 1 else 0)
+        for piece in pieces:
+            candidates = await self._examine(turn, transaction, piece, directory, timings)
+            while candidates:
+                decided = await self._decide(turn, batch, candidates, timings)
+                carried += [each.record for each in candidates[:decided]]
+                candidates = candidates[decided:]
+                if candidates:
+                    await self._commit(transaction, batch, carried, timings)
+                    batch, carried, timings = decider.begin(directory, pending), [], Timings()
+            if lane is Lane.STANDARD:
+                express = await self._take((self._express,), _EXPRESS_RECORDS, 0)
+                await self._carry_out(Lane.EXPRESS, transaction, express, batch.plan.decisions)
+        if carried:
+            await self._commit(transaction, batch, carried, timings)
+
+    async def _examine(
+        self,
+        turn: Turn,
+        transaction: Transaction,
+        records: Sequence[Record],
+        directory: Directory,
+        timings: Timings,
+    ) -> list[Candidate]:
         equipment, clock = self._equipment, asyncio.get_running_loop().time
         began = clock()
         candidates = await equipment.workbench.run(
-            lane, lambda: equipment.examiner.examine(records, batch.directory)
+            turn, lambda: equipment.examiner.examine(records, directory)
         )
         await equipment.examiner.complete(candidates, transaction.missing_topics)
-        examined = clock()
-        await equipment.workbench.run(lane, lambda: equipment.decider.extend(batch, candidates))
-        timings.examine += examined - began
-        timings.decide += clock() - examined
+        timings.examine += clock() - began
+        return candidates
+
+    async def _decide(
+        self, turn: Turn, batch: Batch, candidates: Sequence[Candidate], timings: Timings
+    ) -> int:
+        equipment, clock = self._equipment, asyncio.get_running_loop().time
+        began = clock()
+        decided = await equipment.workbench.run(
+            turn, lambda: equipment.decider.extend(batch, candidates, _BATCH_BYTES)
+        )
+        timings.decide += clock() - began
+        return decided
 
     async def _commit(
         self, transaction: Transaction, batch: Batch, records: Sequence[Record], timings: Timings
@@ -216,6 +273,7 @@ class RouterTask:
         await transaction.commit()
         await self._remember(batch.plan, ends)
         timings.commit = asyncio.get_running_loop().time() - began
+        self._failures = 0
         self._equipment.observer.committed(self.number, batch.plan.judgements, timings)
 
     async def _remember(self, plan: Plan, ends: Mapping[PartitionId, int]) -> None:

@@ -6,11 +6,11 @@ byte for byte, until the broker has it. A node that lost its link in between sen
 
 import asyncio
 import hashlib
-import os
-import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from errno import ENOSPC
 from pathlib import Path
+from shutil import disk_usage
 
 from axis.core.addressing import Directory, OrganisationCode
 from axis.core.digest import digests_equal, sha256
@@ -23,6 +23,7 @@ from axis.errors import IntegrityError, Refused, Unavailable
 from axis.ports import Append, BlobStore, BusWriter, Clock, Signer
 from axis.schemas import avro
 from axis.storage.journal import Journal, StoredDelivery
+from axis.storage.whole import name_taken, write_new
 
 HANDED_OVER_STATUS = "01"
 """edXML status 01, đã đến: the document is in the recipient's system (QCVN 102:2016)."""
@@ -70,24 +71,27 @@ class Taker:
         self._lane_partitions = lane_partitions
         self._policy = policy or AcceptancePolicy()
 
-    async def take(self, deliveries: Sequence[StoredDelivery], directory: Directory) -> None:
+    async def take(self, deliveries: Iterable[StoredDelivery], directory: Directory) -> None:
         """Attest the hand-over of documents of the journal, and append what was not yet acknowledged.
 
+        The parts of each must have been verified and stored, as `unpack` does: the receipt says that they are there.
         Taking a document again sends the same receipt again, byte for byte, unless the broker has it already.
 
         Raises:
             Unavailable: the receipts are kept and go out with the next call.
         """
-        fresh = [delivery for delivery in deliveries if delivery.receipt is None]
-        self._journal.store_handovers(
-            [(each.sender, each.message_id, self._receipt(each, directory)) for each in fresh]
-        )
+        receipts = [
+            (each.sender, each.message_id, self._receipt(each, directory))
+            for each in deliveries
+            if each.receipt is None
+        ]
+        await asyncio.to_thread(self._journal.store_handovers, receipts)
         await self.append_waiting()
 
     async def append_waiting(self) -> int:
         """Append every kept receipt that the broker has not acknowledged; return how many."""
-        waiting = [each for each in self._journal.deliveries(waiting=True) if each.receipt is not None]
-        for delivery in waiting:
+        count = 0
+        for delivery in self._journal.unsent_handovers():
             await self._writer.append(
                 # The sender's partition: the router task there knows whether the document was consigned to us.
                 Append(
@@ -97,8 +101,9 @@ class Taker:
                     delivery.receipt or b"",
                 )
             )
-            self._journal.handover_appended(delivery.sender, delivery.message_id)
-        return len(waiting)
+            self._journal.set_handover_appended(delivery.sender, delivery.message_id, appended=True)
+            count += 1
+        return count
 
     def _receipt(self, delivery: StoredDelivery, directory: Directory) -> bytes:
         now = self._clock.now()
@@ -127,13 +132,19 @@ async def unpack(delivery: StoredDelivery, folder: Path, blobs: BlobStore) -> Un
 
     Raises:
         IntegrityError: a part is not what was signed.
+        BlobMissing: a large part is not in the blob store.
         Refused: `file-exists`, another file has a part's name.
         Unavailable: the blob store does not answer, or the disk is full.
     """
     envelope, header = opened(delivery.value)
     try:
-        await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
-        return Unpacked(header, tuple([await _write(part, folder, blobs) for part in envelope.parts]))
+        absent = [
+            await _as_stored(part, blobs) for part in await asyncio.to_thread(_absent, folder, envelope.parts)
+        ]
+        await asyncio.to_thread(_check_room, folder, absent)
+        for part in absent:
+            await _write(part, folder / part.name, blobs)
+        return Unpacked(header, tuple(folder / part.name for part in envelope.parts))
     except OSError as error:
         raise Unavailable(f"cannot write into {folder}: {error.strerror}") from error
 
@@ -153,35 +164,41 @@ def opened(value: bytes) -> tuple[Envelope, Header]:
     raise IntegrityError("the journal holds something else than an envelope")
 
 
-async def _write(part: Part, folder: Path, blobs: BlobStore) -> Path:
-    path = folder / part.name
-    if await asyncio.to_thread(_is_there, path, part):
-        return path
-    if part.content is None:
-        await blobs.fetch_to(part.digest, part.size, path)
-    elif not digests_equal(sha256(part.content), part.digest):
-        raise IntegrityError(f"part {part.name!a} is not what its sender signed")
-    else:
-        await asyncio.to_thread(_put, part.content, path)
-    return path
+def _absent(folder: Path, parts: Iterable[Part]) -> list[Part]:
+    """Make the folder, and return the parts that are not in it yet."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return [part for part in parts if not _is_there(folder / part.name, part)]
 
 
 def _is_there(path: Path, part: Part) -> bool:
     """Tell whether the very file is there already; another file of that name is refused."""
     if not path.exists():
         return False
-    if path.is_file() and path.stat().st_size == part.size and digests_equal(_digest(path), part.digest):
+    if path.is_file() and digests_equal(_digest(path), part.digest):
         return True
-    raise Refused("file-exists", f"{path} exists with other content; choose another folder")
+    raise name_taken(path)
 
 
-def _put(content: bytes, path: Path) -> None:
-    """Write a file so that it appears whole or not at all."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".axis-", delete=False) as temporary:
-        temporary.write(content)
-        temporary.flush()
-        os.fsync(temporary.fileno())
-    Path(temporary.name).rename(path)
+async def _as_stored(part: Part, blobs: BlobStore) -> Part:
+    """Return a part with the size that the store knows: what the record says is not signed, as its digest is."""
+    stored = None if part.content is not None else await blobs.size(part.digest)
+    return part if stored is None else replace(part, size=stored)
+
+
+def _check_room(folder: Path, parts: Iterable[Part]) -> None:
+    """Find out before anything is written whether the disk has room for all of it."""
+    needed = sum(part.size for part in parts)
+    if needed > (free := disk_usage(folder).free):
+        raise OSError(ENOSPC, f"{free} bytes are free, the document needs {needed}")
+
+
+async def _write(part: Part, path: Path, blobs: BlobStore) -> None:
+    if part.content is None:
+        await blobs.fetch_to(part.digest, part.size, path)
+    elif not digests_equal(sha256(part.content), part.digest):
+        raise IntegrityError(f"part {part.name!a} is not what its sender signed")
+    else:
+        await asyncio.to_thread(write_new, part.content, path)
 
 
 def _digest(path: Path) -> bytes:

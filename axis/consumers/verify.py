@@ -190,6 +190,11 @@ def _check_parts(envelope: Envelope, policy: AcceptancePolicy) -> None:
         raise Refused(
             Reason.PARTS_TOO_MANY, f"got {len(envelope.parts)} parts, expected at most {policy.max_parts}"
         )
+    if (total := sum(part.size for part in envelope.parts)) > policy.max_total_bytes:
+        raise Refused(
+            Reason.PART_TOO_LARGE,
+            f"the parts have {total} bytes together, expected at most {policy.max_total_bytes}; send several documents",
+        )
     names = set()
     for position, part in enumerate(envelope.parts):
         if (fault := fault_in_name(part.name, policy.max_name_bytes)) is not None:
@@ -198,6 +203,11 @@ def _check_parts(envelope: Envelope, policy: AcceptancePolicy) -> None:
             raise Refused(Reason.PART_NAME_REFUSED, f"part {position} has the name of an earlier part")
         names.add(folded)
         if part.content is None:
+            if not 0 <= part.size <= policy.max_part_bytes:
+                raise Refused(
+                    Reason.PART_TOO_LARGE,
+                    f"part {position} has {part.size} bytes, expected 0 to {policy.max_part_bytes}; split it",
+                )
             continue
         if len(part.content) > policy.max_inline_bytes:
             raise Refused(

@@ -373,7 +373,10 @@ def _day(at: datetime) -> date:
     """Return the Vietnamese calendar day of a moment; a moment without a zone is a defect of the caller."""
     if at.utcoffset() is None:
         raise TypeError("got a moment without a time zone, expected an aware one; take it from a Clock")
-    return at.astimezone(LOCAL_TIME).date()
+    try:
+        return at.astimezone(LOCAL_TIME).date()
+    except OverflowError:
+        return at.date()  # at either end of the calendar, where a certificate's holder may claim to sign
 
 
 def _shown(text: str) -> str:

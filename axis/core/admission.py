@@ -4,7 +4,7 @@ Each rule is one function that returns nothing or raises `Refused`; `admit` runs
 would want to learn of them: who it is, what it is, for whom, when.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from axis.core.addressing import Directory, OrganisationCode
@@ -16,6 +16,9 @@ from axis.errors import Refused
 
 # Lengths in characters: NĐ 30/2020/NĐ-CP, annex VI part II; the number and notation of a legal text may be longer.
 _MAX_CHARACTERS: Final = {"subject": 500, "number": 20, "notation": 60, "document_id": 200, "environment": 64}
+# What lies far outside is no time that anybody means, and the ends of the calendar cannot be shown in Vietnamese time.
+_EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
+_END: Final = datetime(2200, 1, 1, tzinfo=UTC)
 
 
 def admit(
@@ -90,6 +93,12 @@ def check_fields(header: Header) -> None:
             Reason.HEADER_MALFORMED,
             f"document type {header.document_type!a:.40}, expected one of the 29 codes such as cong-van",
         )
+    for name in ("created_at", "due_at", "expires_at"):
+        if (at := getattr(header, name)) is not None and not _EARLIEST <= at < _END:
+            raise Refused(
+                Reason.HEADER_MALFORMED,
+                f"{name} is {at:%Y-%m-%dT%H:%M:%SZ}, expected a year from {_EARLIEST.year} to {_END.year - 1}",
+            )
     for reference in header.references:
         if not is_message_id(reference):
             raise Refused(Reason.HEADER_MALFORMED, "a reference is not a lower-case UUIDv7")

@@ -7,6 +7,7 @@ Three questions decide what happens to a submission that breaks a rule:
 2. *Does the reason follow from signed bytes alone?* Then the decision is final for this (sender, message id): it is
    **remembered** and repeated byte for byte. A reason that lies in unsigned bytes (a part damaged on the way, a blob
    not there) must not be remembered: whoever damages a copy would otherwise burn the message id of the genuine one.
+   Nor may one that lies in the directory or in the time of arrival: either may be right tomorrow.
 3. Everything else is **refused** with a signed negative receipt that reaches the sender.
 """
 
@@ -86,9 +87,17 @@ UNREMEMBERED: Final = frozenset(
         Reason.WRONG_LANE,
         Reason.WRONG_PARTITION,
         Reason.MESSAGE_ID_CONFLICT,
+        Reason.SENDER_NOT_ALLOWED,
+        Reason.RECIPIENT_UNKNOWN,
+        Reason.RECIPIENT_NOT_ALLOWED,
+        Reason.EXPIRED,
+        Reason.SIGNING_TIME_SKEWED,
     }
 )
 """Refusals that say nothing final about the message id: they are answered but not kept in the decision store."""
+
+MISPLACED: Final = frozenset({Reason.WRONG_LANE, Reason.WRONG_PARTITION})
+"""Refusals of a copy for where it stands; they come before every other one that says who sent it."""
 
 
 class Disposition(StrEnum):

@@ -19,6 +19,9 @@ class AcceptancePolicy:
         max_recipients: entries in the recipient list, and organisations after groups are resolved.
         max_parts: parts of one envelope.
         max_inline_bytes: size of a part inside the record; larger parts go by claim check.
+        max_part_bytes: size of a part by claim check.
+        max_total_bytes: size of all parts of one envelope together, as a recipient writes them out: each counts, even
+            where several have the same content.
         max_name_bytes: UTF-8 length of a part's name.
         max_signing_age: how long a signed envelope may wait in a node's outbox. A commune may be cut off for weeks.
         max_clock_skew: how far a sender's clock may be ahead of the broker's.
@@ -30,6 +33,8 @@ class AcceptancePolicy:
     max_recipients: int = 1000
     max_parts: int = 100
     max_inline_bytes: int = 64 * 1024
+    max_part_bytes: int = 1024**3
+    max_total_bytes: int = 2 * 1024**3
     max_name_bytes: int = 255
     max_signing_age: timedelta = timedelta(days=30)
     max_clock_skew: timedelta = timedelta(minutes=5)

@@ -30,6 +30,9 @@ RSA_ENCRYPTION_OID = PublicKeyAlgorithmOID.RSAES_PKCS1_v1_5
 RSA_BITS = range(2048, 8192 + 1)
 """Accepted lengths of an RSA modulus; the upper end bounds the cost of one verification."""
 
+RSA_EXPONENT_BITS = 32
+"""The longest public exponent; the usual one has 17."""
+
 PSS_SALT_BYTES = range(20, 478 + 1)
 """Accepted lengths of a PSS salt: from the default of RFC 4055 to the most that a 4096-bit key can hold."""
 
@@ -211,9 +214,13 @@ def usable_key(key: object, refusal: type[Refused]) -> PublicKey:
                 return key
             got = f"an EC key on {key.curve.name}"
         case rsa.RSAPublicKey():
-            if key.key_size in RSA_BITS:
+            if key.key_size not in RSA_BITS:
+                got = f"an RSA key of {key.key_size} bits"
+            elif key.public_numbers().e.bit_length() > RSA_EXPONENT_BITS:
+                # Verifying costs as much as the exponent is long, and anyone may make a certificate.
+                got = f"an RSA key with an exponent of {key.public_numbers().e.bit_length()} bits"
+            else:
                 return key
-            got = f"an RSA key of {key.key_size} bits"
         case _:
             got = f"a key of type {type(key).__name__}"
     raise refusal(

@@ -34,7 +34,6 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 from hashlib import sha256
 
 from cryptography import x509
@@ -48,6 +47,7 @@ from axis.crypto.cms import der
 from axis.crypto.keys import SigningIdentity
 from axis.crypto.refusals import SignatureRefused, malformed
 from axis.crypto.signers import signer_named
+from axis.errors import Bilingual, Unavailable
 
 MAX_SIGNATURE_BYTES = 32 * 1024
 MAX_CERTIFICATES = 8
@@ -56,6 +56,7 @@ _SIGNED_DATA_DER = asn1.encode_der(cms.SIGNED_DATA_OID)
 _DATA_DER = asn1.encode_der(cms.DATA_OID)
 
 _UTC_TIME_TAG = bytes((cms.UTC_TIME,))
+_CONTEXT_0_TAG = bytes((cms.CONTEXT_0,))
 
 _DIGEST_HEAD = cms.attribute(cms.MESSAGE_DIGEST_OID, der(cms.OCTET_STRING, bytes(32)))[:-32]
 """The message-digest attribute up to the 32 bytes of the digest, whose length never changes."""
@@ -112,6 +113,7 @@ class CmsSigner:
             cms.attribute(cms.CONTENT_TYPE_OID, _DATA_DER),
             cms.attribute(cms.SIGNING_CERTIFICATE_OID, der(cms.SEQUENCE, der(cms.SEQUENCE, identifier))),
         )
+        self._attributes_of: tuple[datetime | None, tuple[bytes, bytes]] = None, (b"", b"")
 
     def sign(self, content: bytes, at: datetime) -> bytes:
         """Sign bytes.
@@ -123,34 +125,72 @@ class CmsSigner:
         Returns:
             ContentInfo, DER.
         """
-        # 1. Signed attributes, in the order of a DER SET OF.
-        attributes = b"".join(
-            sorted(
-                (
-                    *self._constant_attributes,
-                    _time_attribute(at.replace(microsecond=0)),
-                    _DIGEST_HEAD + sha256(content).digest(),
-                )
-            )
-        )
+        # 1. Signed attributes.
+        before, after = self._attributes(at.replace(microsecond=0))
+        attributes = before + sha256(content).digest() + after
         # 2. The signature is over the attributes as SET OF, not as the [0] they travel under (RFC 5652 5.4).
-        signature = algorithms.sign(self._key, der(cms.SET, attributes))
+        signature = algorithms.sign(self._key, attributes)
         # 3. Around it.
         signer = der(
             cms.SEQUENCE,
             self._signer_head,
-            der(cms.CONTEXT_0, attributes),
+            _CONTEXT_0_TAG,
+            attributes[1:],
             self._algorithm,
             der(cms.OCTET_STRING, signature),
         )
         signed = der(cms.SEQUENCE, self._head, der(cms.SET, signer))
         return der(cms.SEQUENCE, _SIGNED_DATA_DER, der(cms.CONTEXT_0, signed))
 
+    def _attributes(self, second: datetime) -> tuple[bytes, bytes]:
+        """Return the DER SET OF signed attributes before and after the message digest.
 
-@lru_cache(maxsize=64)
-def _time_attribute(second: datetime) -> bytes:
-    """A router signs thousands of receipts within one second."""
-    return cms.attribute(cms.SIGNING_TIME_OID, cms.encoded_time(second))
+        A router signs thousands of receipts within one second, which differ in the digest alone.
+        """
+        known = self._attributes_of
+        if known[0] != second:
+            time = cms.attribute(cms.SIGNING_TIME_OID, cms.encoded_time(second))
+            # The digest's place does not depend on its value: the attributes differ before it.
+            ordered = sorted((*self._constant_attributes, time, _DIGEST_HEAD + bytes(32)))
+            encoded = der(cms.SET, *ordered)
+            place = encoded.index(_DIGEST_HEAD) + len(_DIGEST_HEAD)
+            known = self._attributes_of = second, (encoded[:place], encoded[place + 32 :])
+        return known[1]
+
+
+class ValidSigner:
+    """Signs within the validity of its certificate alone: outside of it, nobody would accept the signature.
+
+    Args:
+        identity: key and certificates.
+
+    Attributes:
+        certificate_digest: SHA-256 of the certificate (DER), as enrolments name it.
+    """
+
+    def __init__(self, identity: SigningIdentity) -> None:
+        self._signer = CmsSigner(identity)
+        self._begins = identity.certificate.not_valid_before_utc
+        self._ends = identity.certificate.not_valid_after_utc
+        self.certificate_digest = sha256(identity.certificate.public_bytes(Encoding.DER)).digest()
+
+    def sign(self, content: bytes, at: datetime) -> bytes:
+        """Sign bytes, as `CmsSigner.sign` does.
+
+        Raises:
+            Unavailable: the certificate is not valid at that time.
+        """
+        if not self._begins <= at <= self._ends:
+            raise Unavailable(
+                Bilingual(
+                    f"chứng thư ký có hiệu lực từ {self._begins:%d/%m/%Y} đến {self._ends:%d/%m/%Y} (UTC),"
+                    f" đồng hồ máy là {at:%d/%m/%Y}: hãy gia hạn chứng thư hoặc chỉnh đồng hồ",
+                    f"the signing certificate is valid from {self._begins:%Y-%m-%dT%H:%M:%SZ} to"
+                    f" {self._ends:%Y-%m-%dT%H:%M:%SZ}, the clock says {at:%Y-%m-%dT%H:%M:%SZ}: have the certificate"
+                    " renewed, or set the clock",
+                )
+            )
+        return self._signer.sign(content, at)
 
 
 def sign_detached(content: bytes, identity: SigningIdentity, at: datetime) -> bytes:

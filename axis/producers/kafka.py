@@ -32,6 +32,7 @@ from axis.ports import Append, PartitionId
 _T = TypeVar("_T")
 _BATCH_BYTES: Final = 512 * 1024
 _REQUEST_BYTES: Final = 2 * 1024 * 1024
+_IN_FLIGHT_BYTES: Final = 16 * 1024 * 1024
 _LOOK_AGAIN_SECONDS: Final = 5.0
 _CLOSE_SECONDS: Final = 2.0
 TRANSACTION_TIMEOUT_MS: Final = 30_000
@@ -177,16 +178,29 @@ class KafkaTransaction:
         Batches are built here and not by `send`: most of a router's records go a few at a time to many partitions, and
         a future for each record costs more than the record.
         """
+        ends: dict[PartitionId, int] = {}
         deliveries: list[tuple[PartitionId, int, asyncio.Future[Any]]] = []
+        size = 0
+
+        async def delivered() -> None:
+            await asyncio.gather(*(delivery for _, _, delivery in deliveries))
+            ends.update((place, delivery.result().offset + count) for place, count, delivery in deliveries)
+            deliveries.clear()
+
         for place, records in grouped.items():
-            for batch in self._batches(place, records):
+            for batch in self._batches(records):
+                # One request takes a batch of every partition, and a broker refuses requests over 100 MiB.
+                if size + batch.size() > _IN_FLIGHT_BYTES:
+                    await delivered()
+                    size = 0
                 delivery = await self._producer.send_batch(batch, place.topic, partition=place.partition)
                 deliveries.append((place, batch.record_count(), delivery))
-        await asyncio.gather(*(delivery for _, _, delivery in deliveries))
-        return {place: delivery.result().offset + count for place, count, delivery in deliveries}
+                size += batch.size()
+        await delivered()
+        return ends
 
-    def _batches(self, place: PartitionId, records: list[Append]) -> Iterator[Any]:
-        """Yield aiokafka's batch builders, each filled and closed."""
+    def _batches(self, records: list[Append]) -> Iterator[Any]:
+        """Yield aiokafka's batch builders, each filled and closed; the first record always has room."""
         waiting = iter(records)
         record = next(waiting, None)
         while record is not None:
@@ -194,8 +208,6 @@ class KafkaTransaction:
             while record is not None and batch.append(key=record.key, value=record.value, timestamp=None):
                 record = next(waiting, None)
             batch.close()
-            if not batch.record_count():
-                raise Refused("oversized", f"a record for {place.topic} is larger than a batch may be")
             yield batch
 
     async def _learn(self, metadata: "asyncio.Future[bool]") -> None:

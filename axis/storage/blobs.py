@@ -5,34 +5,35 @@
 
 Content comes in through a spool file, hashed on the way, so that what is stored under a digest is what was hashed, even
 when the source changes meanwhile. A name is given only to what is complete: a full disk or a crash leaves none.
+Content that is stored again takes the place of what has its name: whoever does so heals what was altered there.
+
+An object store answers for a missing object as it does for a missing bucket (404), and as it does for every object to
+somebody without rights (403, where listing is not allowed). So whoever stores something stores the empty content
+first, and nothing is called missing before that one showed that the store is there and may be read.
 """
 
 import asyncio
-import fcntl
-import os
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator
-from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
-from tempfile import TemporaryFile
-from typing import BinaryIO, Final, ParamSpec, Protocol, TypeVar
-from uuid import uuid4
+from typing import ClassVar, Final, ParamSpec, Protocol, TypeVar
 
 import obstore
-from obstore.exceptions import BaseError
+from obstore.exceptions import BaseError, PermissionDeniedError
 from obstore.store import LocalStore, MemoryStore, ObjectStore, S3Store
 
 from axis.core.digest import Digest, digests_equal
-from axis.errors import AxisError, ConfigurationError, IllegalTransition, IntegrityError, Unavailable
+from axis.errors import AxisError, ConfigurationError, IntegrityError, Unavailable
 from axis.ports import StoredBlob
-
-CHUNK_BYTES: Final = 1024 * 1024
+from axis.storage.whole import CHUNK_BYTES, Spool, sweep, sync_folder
 
 _UPLOAD_PART_BYTES: Final = 5 * 1024 * 1024
 _UPLOADS_AT_ONCE: Final = 4
 _SHOWN_CHARACTERS: Final = 300
 _RETRY_TIMEOUT: Final = timedelta(seconds=60)
+_MARK: Final = Digest(sha256().digest())
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -47,7 +48,8 @@ def open_store(url: str, base: Path) -> "BlobStore":
 
     Args:
         url: `file:<folder>`, relative to `base` unless absolute; `s3://bucket/prefix`, with the `AWS_*` variables of the
-            environment; or `memory:`, which forgets everything when the process ends.
+            environment, and the rights `s3:GetObject` to read and `s3:PutObject` to store; or `memory:`, which forgets
+            everything when the process ends.
         base: the data folder.
 
     Raises:
@@ -118,8 +120,8 @@ class BlobStore:
         with _faults_of_storage(f"looking for {digest.hex()}"):
             try:
                 return (await obstore.head_async(self._place.store, _key(digest)))["size"]
-            except FileNotFoundError:
-                self._place.require()
+            except self._place.absences:
+                await self._place.require()
                 return None
 
     async def read(self, digest: Digest, expected_size: int) -> AsyncGenerator[bytes, None]:
@@ -155,21 +157,22 @@ class BlobStore:
             yield held
 
     async def fetch_to(self, digest: Digest, size: int, path: Path) -> None:
-        """Write the verified content to a file, which appears complete and durable or not at all.
+        """Write the verified content to a new file, which appears complete and durable or not at all.
 
         Raises:
+            Refused: `file-exists`, another file has the name.
             IntegrityError: size or SHA-256 are not the expected ones.
             BlobMissing: nothing is stored under the digest.
             Unavailable: the store does not answer, or the file cannot be written.
         """
         with _faults_of_storage(f"writing {path}"):
-            spool = _Spool.named(path.parent)
+            spool = Spool.named(path.parent)
         try:
             async for chunk in self.read(digest, size):
                 with _faults_of_storage(f"writing {path}"):
                     await _in_thread(spool.write, chunk)
             with _faults_of_storage(f"writing {path}"):
-                await _in_thread(spool.become, path)
+                await _in_thread(spool.appear, path)
         finally:
             spool.discard()
 
@@ -177,8 +180,8 @@ class BlobStore:
         with _faults_of_storage(f"reading {digest.hex()}"):
             try:
                 answer = await obstore.get_async(self._place.store, _key(digest))
-            except FileNotFoundError as error:
-                self._place.require()
+            except self._place.absences as error:
+                await self._place.require()
                 raise BlobMissing(
                     f"no content is stored under {digest.hex()}; ask its sender to store it again"
                 ) from error
@@ -192,7 +195,7 @@ class BlobStore:
             yield chunk
 
     @asynccontextmanager
-    async def _spooled(self) -> AsyncIterator["_Spool"]:
+    async def _spooled(self) -> AsyncIterator[Spool]:
         with _faults_of_storage("storing content"):
             spool = self._place.spool()
         try:
@@ -200,7 +203,7 @@ class BlobStore:
         finally:
             spool.discard()
 
-    async def _keep(self, spool: "_Spool") -> StoredBlob:
+    async def _keep(self, spool: Spool) -> StoredBlob:
         blob = StoredBlob(spool.digest, spool.size)
         with _faults_of_storage(f"storing {blob.digest.hex()}"):
             await self._place.keep(spool, blob)
@@ -208,22 +211,29 @@ class BlobStore:
 
 
 class _Place(Protocol):
-    """Where content is kept; its faults are `OSError` and obstore's."""
+    """Where content is kept; its faults are `Unavailable`, `OSError` and obstore's.
+
+    Attributes:
+        absences: the faults of `store` that mean missing content, provided that `require` passes.
+    """
 
     store: ObjectStore
+    absences: ClassVar[tuple[type[Exception], ...]]
 
-    def spool(self) -> "_Spool":
+    def spool(self) -> Spool:
         """Return a new, empty spool."""
 
-    async def keep(self, spool: "_Spool", blob: StoredBlob) -> None:
-        """Give the spooled content its name; MUST NOT return before it is durable."""
+    async def keep(self, spool: Spool, blob: StoredBlob) -> None:
+        """Give the spooled content its name, in place of what has it; MUST NOT return before it is durable."""
 
-    def require(self) -> None:
-        """Raise `OSError` when the place itself is gone, so that this is not taken for missing content."""
+    async def require(self) -> None:
+        """Fail when the place itself is gone or closed to us, so that this is not taken for missing content."""
 
 
 class _Folder:
     """A local folder: obstore reads it, but writes without fsync, so that names are given here."""
+
+    absences: ClassVar[tuple[type[Exception], ...]] = (FileNotFoundError,)
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -233,137 +243,77 @@ class _Folder:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.store: ObjectStore = LocalStore(root)
         for path in self._partial.iterdir():
-            _sweep(path)
+            sweep(path)
 
-    def spool(self) -> "_Spool":
-        return _Spool.named(self._partial)
+    def spool(self) -> Spool:
+        return Spool.named(self._partial)
 
-    async def keep(self, spool: "_Spool", blob: StoredBlob) -> None:
+    async def keep(self, spool: Spool, blob: StoredBlob) -> None:
         await _in_thread(self._keep, spool, self._root / _key(blob.digest))
 
-    def require(self) -> None:
+    async def require(self) -> None:
         self._complete.stat()
 
-    def _keep(self, spool: "_Spool", path: Path) -> None:
+    def _keep(self, spool: Spool, path: Path) -> None:
         path.parent.mkdir(mode=0o700, exist_ok=True)
         # Always, not only when just made: whoever made them may have crashed before they were durable.
-        _sync_folder(self._root)
-        _sync_folder(self._complete)
-        spool.become(path)
+        sync_folder(self._root)
+        sync_folder(self._complete)
+        spool.replace(path)
 
 
 class _Bucket:
     """An object store, in which an object appears when its upload is complete."""
 
+    absences: ClassVar[tuple[type[Exception], ...]] = (FileNotFoundError, PermissionDeniedError)
+
     def __init__(self, store: ObjectStore) -> None:
         self.store = store
+        self._marked = False
 
-    def spool(self) -> "_Spool":
-        return _Spool.anonymous()
+    def spool(self) -> Spool:
+        return Spool.anonymous()
 
-    async def keep(self, spool: "_Spool", blob: StoredBlob) -> None:
-        key = _key(blob.digest)
-        with suppress(FileNotFoundError):
-            if (await obstore.head_async(self.store, key))["size"] == blob.size:
-                return
+    async def keep(self, spool: Spool, blob: StoredBlob) -> None:
+        # First, so that where anything is stored, those who may only read can tell what is missing.
+        if not self._marked:
+            await self._mark()
         spool.file.seek(0)
+        # Even when the name exists: its size says nothing about what was altered, nor do attributes that were kept.
         await obstore.put_async(
-            self.store, key, spool.file, chunk_size=_UPLOAD_PART_BYTES, max_concurrency=_UPLOADS_AT_ONCE
+            self.store,
+            _key(blob.digest),
+            spool.file,
+            chunk_size=_UPLOAD_PART_BYTES,
+            max_concurrency=_UPLOADS_AT_ONCE,
         )
 
-    def require(self) -> None:
-        """An object store tells a missing bucket from a missing object by itself."""
+    async def require(self) -> None:
+        try:
+            if not await self._shows_mark():
+                await self._mark()
+                await obstore.head_async(self.store, _key(_MARK))
+        except self.absences as error:
+            raise Unavailable(
+                f"the object store neither shows nor takes the empty content {_key(_MARK)}; create the bucket, grant"
+                " s3:GetObject under its prefix, and let a node with s3:PutObject store a large part once, then repeat"
+            ) from error
 
+    async def _shows_mark(self) -> bool:
+        try:
+            await obstore.head_async(self.store, _key(_MARK))
+        except self.absences:
+            return False
+        return True
 
-class _Spool:
-    """Content on its way: a file that is hashed while it is written, and gone unless it becomes something."""
-
-    def __init__(self, file: BinaryIO, path: Path | None) -> None:
-        self.file = file
-        self.size = 0
-        self._path = path
-        self._hash = sha256()
-
-    @classmethod
-    def anonymous(cls) -> "_Spool":
-        """Return a spool without a name: it ends with the process, however that ends."""
-        return cls(TemporaryFile(), None)
-
-    @classmethod
-    def named(cls, folder: Path) -> "_Spool":
-        """Return a spool that can `become` a file in the same file system; its lock tells `_sweep` that it is in use."""
-        while True:
-            path = folder / f".{uuid4().hex}.partial"
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-            if _locked(descriptor) and os.fstat(descriptor).st_nlink:
-                return cls(os.fdopen(descriptor, "w+b"), path)
-            os.close(descriptor)  # swept in the instant before it was locked
-
-    @property
-    def digest(self) -> Digest:
-        """SHA-256 of what was written so far."""
-        return Digest(self._hash.digest())
-
-    def write(self, chunk: bytes) -> None:
-        self._hash.update(chunk)
-        self.size += len(chunk)
-        self.file.write(chunk)
-
-    def copy(self, path: Path) -> None:
-        with path.open("rb") as source:
-            while chunk := source.read(CHUNK_BYTES):
-                self.write(chunk)
-
-    def become(self, path: Path) -> None:
-        """Give the file its final name, durably; only for a named spool."""
-        if self._path is None:
-            raise IllegalTransition("an anonymous spool cannot become a file")
-        self.file.flush()
-        os.fsync(self.file.fileno())
-        self._path.replace(path)
-        _sync_folder(path.parent)
-
-    def discard(self) -> None:
-        """Close the file, and remove it unless it became something; safe to call after any fault."""
-        # The fault that matters was already raised by write, flush or fsync; what cannot be removed is swept later.
-        with suppress(OSError):
-            self.file.close()
-        if self._path is not None:
-            with suppress(OSError):
-                self._path.unlink(missing_ok=True)
+    async def _mark(self) -> None:
+        await obstore.put_async(self.store, _key(_MARK), b"")
+        self._marked = True
 
 
 def _key(digest: Digest) -> str:
     name = digest.hex()
     return f"sha256/{name[:2]}/{name[2:]}"
-
-
-def _sweep(path: Path) -> None:
-    """Remove a spool whose process ended before it became something."""
-    with suppress(FileNotFoundError):
-        descriptor = os.open(path, os.O_RDWR)
-        try:
-            if _locked(descriptor):
-                path.unlink()
-        finally:
-            os.close(descriptor)
-
-
-def _locked(descriptor: int) -> bool:
-    """Take the lock of a spool, which ends with its process; return whether it was free."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 async def _in_thread(function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:

@@ -6,24 +6,27 @@ position it was read at, so whatever survives a crash is a true prefix, and a re
 foreign file is rebuilt from the beginning.
 """
 
-import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from threading import Lock
-from typing import Any, Final
+from typing import Final
 
 from axis.core.digest import Digest
-from axis.errors import Unavailable
 from axis.schemas.avro import Decision
+from axis.storage.sqlite import Database
 
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS origin (changelog TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS position (partition INTEGER PRIMARY KEY, next_offset INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS decision (
-    key TEXT PRIMARY KEY, partition INTEGER NOT NULL, digest BLOB NOT NULL, receipt BLOB
-);
-"""
+# The first version was not numbered: a file of it is taken as it is.
+_VERSIONS: Final = (
+    (
+        "CREATE TABLE IF NOT EXISTS origin (changelog TEXT NOT NULL)",
+        "CREATE TABLE IF NOT EXISTS position (partition INTEGER PRIMARY KEY, next_offset INTEGER NOT NULL)",
+        (
+            "CREATE TABLE IF NOT EXISTS decision"
+            " (key TEXT PRIMARY KEY, partition INTEGER NOT NULL, digest BLOB NOT NULL, receipt BLOB)"
+        ),
+    ),
+)
+# No step is durable: what a power cut takes away stands in the changelog.
+_PRAGMAS: Final = "PRAGMA locking_mode=EXCLUSIVE;"
 _KEYS_PER_QUERY: Final = 500
 _REBUILD: Final = "where another router has the file, give each its own instance; a damaged file may be removed: it is rebuilt"
 
@@ -40,18 +43,11 @@ class SqliteDecisions:
     """
 
     def __init__(self, path: Path | str, changelog: str) -> None:
-        # Looked up by the thread that decides, written by another one: a connection has one transaction at a time.
-        self._lock = Lock()
-        try:
-            self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            # WAL with NORMAL: a power cut may lose the newest entries but never order or atomicity; the changelog has them.
-            self._connection.executescript(
-                "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA locking_mode=EXCLUSIVE;"
-            )
-            self._connection.executescript(_SCHEMA)
-            self._adopt(changelog)
-        except sqlite3.Error as error:
-            raise Unavailable(f"cannot open the decision store {path}: {error}; {_REBUILD}") from error
+        # Looked up by the thread that decides, written by another one.
+        self._database = Database(
+            path, name="decision store", pragmas=_PRAGMAS, versions=_VERSIONS, advice=_REBUILD
+        )
+        self._adopt(changelog)
 
     def lookup(self, keys: Iterable[str]) -> Mapping[str, Decision]:
         """Return the decisions known for these keys."""
@@ -60,7 +56,7 @@ class SqliteDecisions:
         for start in range(0, len(wanted), _KEYS_PER_QUERY):
             some = wanted[start : start + _KEYS_PER_QUERY]
             marks = ",".join("?" * len(some))
-            rows = self._read(
+            rows = self._database.rows(
                 f"SELECT key, digest, receipt FROM decision WHERE key IN ({marks})",  # noqa: S608 - question marks only
                 some,
             )
@@ -73,60 +69,36 @@ class SqliteDecisions:
         Raises:
             Unavailable: the disk refuses; nothing was stored.
         """
-        with self._together():
-            self._connection.executemany(
+        with self._database.together():
+            self._database.change_each(
                 "INSERT OR REPLACE INTO decision VALUES (?, ?, ?, ?)",
                 [(key, partition, decision.digest, decision.receipt) for key, decision in decisions],
             )
-            self._connection.execute(
+            self._database.change(
                 "INSERT INTO position VALUES (?, ?) ON CONFLICT (partition) DO UPDATE SET next_offset = ?",
                 (partition, position, position),
             )
 
     def position(self, partition: int) -> int:
         """Return the changelog position up to which a partition is indexed; 0 when nothing is."""
-        rows = self._read("SELECT next_offset FROM position WHERE partition = ?", (partition,))
+        rows = self._database.rows("SELECT next_offset FROM position WHERE partition = ?", (partition,))
         return int(rows[0][0]) if rows else 0
 
     def forget(self, partition: int) -> None:
         """Drop everything of a partition; raises as `apply` does."""
-        with self._together():
-            self._connection.execute("DELETE FROM decision WHERE partition = ?", (partition,))
-            self._connection.execute("DELETE FROM position WHERE partition = ?", (partition,))
+        with self._database.together():
+            self._database.change("DELETE FROM decision WHERE partition = ?", (partition,))
+            self._database.change("DELETE FROM position WHERE partition = ?", (partition,))
 
     def close(self) -> None:
         """Close the file."""
-        self._connection.close()
-
-    @contextmanager
-    def _together(self) -> Iterator[None]:
-        """Make all writes of the block one atomic step."""
-        try:
-            with self._lock:
-                self._connection.execute("BEGIN IMMEDIATE")
-                try:
-                    yield
-                    self._connection.execute("COMMIT")
-                except BaseException:
-                    # SQLite rolls back by itself on a full disk.
-                    if self._connection.in_transaction:
-                        self._connection.execute("ROLLBACK")
-                    raise
-        except sqlite3.Error as error:
-            raise Unavailable(f"cannot write the decision store: {error}; check its disk") from error
-
-    def _read(self, query: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
-        try:
-            with self._lock:
-                return self._connection.execute(query, values).fetchall()
-        except sqlite3.Error as error:
-            raise Unavailable(f"cannot read the decision store: {error}; {_REBUILD}") from error
+        self._database.close()
 
     def _adopt(self, changelog: str) -> None:
         """Keep what was made from this changelog; drop what was made from another one."""
-        if self._connection.execute("SELECT changelog FROM origin").fetchall() == [(changelog,)]:
+        if self._database.rows("SELECT changelog FROM origin") == [(changelog,)]:
             return
-        with self._together():
+        with self._database.together():
             for table in ("origin", "decision", "position"):
-                self._connection.execute(f"DELETE FROM {table}")  # noqa: S608 - names of our own
-            self._connection.execute("INSERT INTO origin VALUES (?)", (changelog,))
+                self._database.change(f"DELETE FROM {table}")  # noqa: S608 - names of our own
+            self._database.change("INSERT INTO origin VALUES (?)", (changelog,))

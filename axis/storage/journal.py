@@ -1,13 +1,17 @@
-"""A node's own memory: what it sent, what it was answered, what it received and took, and how far it has read.
+"""A node's own memory: what it sent, what it was answered, what it received, took or rejected, and how far it has read.
 
 One SQLite file per organisation. It is what lets a node say "this receipt is about something I sent", repeat an
-unfinished submission with the same bytes, and go on after weeks without a link. Everything in it can be read again
-from the organisation's inbox, except what was stored but never appended: that is the reason for FULL synchronisation.
+unfinished submission with the same bytes, and go on after weeks without a link.
+
+A lost journal is not rebuilt from the inbox. The inbox gives back the documents that retention has kept, all of them as
+not taken. It does not give back what this node sent: an unfinished submission is gone, and receipts about finished ones
+are not recognised any more (the axis's legal record still has them). So what was signed here is synchronised to the disk
+before it is sent, and the file belongs into the backup of the machine; `docs/architecture.md` says how. What was read is
+stored together with the position: a power cut takes both back, and it is read again.
 """
 
-import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,24 +22,48 @@ from axis.core.digest import Digest
 from axis.core.envelope import MessageId
 from axis.core.receipt import Event
 from axis.errors import Unavailable
+from axis.storage.sqlite import Database
 
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS submission (
-    message_id TEXT PRIMARY KEY, digest BLOB NOT NULL UNIQUE, topic TEXT NOT NULL, value BLOB NOT NULL,
-    state TEXT NOT NULL, stored_at TEXT NOT NULL
-);
-CREATE TABLE IF NOT EXISTS receipt (
-    digest BLOB PRIMARY KEY, message_id TEXT, event TEXT NOT NULL, issuer TEXT NOT NULL, value BLOB NOT NULL,
-    received_at TEXT NOT NULL
-);
-CREATE INDEX IF NOT EXISTS receipt_of ON receipt (message_id);
-CREATE TABLE IF NOT EXISTS delivery (
-    sender TEXT NOT NULL, message_id TEXT NOT NULL, digest BLOB NOT NULL, value BLOB NOT NULL,
-    delivered_at TEXT NOT NULL, receipt BLOB, receipt_appended INTEGER NOT NULL DEFAULT 0,
-    PRIMARY KEY (sender, message_id)
-);
-CREATE TABLE IF NOT EXISTS cursor (topic TEXT PRIMARY KEY, next_offset INTEGER NOT NULL);
-"""
+# The first version was not numbered: a file of it is taken as it is, and brought up to date.
+_VERSIONS: Final = (
+    (
+        (
+            "CREATE TABLE IF NOT EXISTS submission"
+            " (message_id TEXT PRIMARY KEY, digest BLOB NOT NULL UNIQUE, topic TEXT NOT NULL, value BLOB NOT NULL,"
+            " state TEXT NOT NULL, stored_at TEXT NOT NULL)"
+        ),
+        (
+            "CREATE TABLE IF NOT EXISTS receipt"
+            " (digest BLOB PRIMARY KEY, message_id TEXT, event TEXT NOT NULL, issuer TEXT NOT NULL, value BLOB NOT NULL,"
+            " received_at TEXT NOT NULL)"
+        ),
+        "CREATE INDEX IF NOT EXISTS receipt_of ON receipt (message_id)",
+        (
+            "CREATE TABLE IF NOT EXISTS delivery"
+            " (sender TEXT NOT NULL, message_id TEXT NOT NULL, digest BLOB NOT NULL, value BLOB NOT NULL,"
+            " delivered_at TEXT NOT NULL, receipt BLOB, receipt_appended INTEGER NOT NULL DEFAULT 0,"
+            " PRIMARY KEY (sender, message_id))"
+        ),
+        "CREATE TABLE IF NOT EXISTS cursor (topic TEXT PRIMARY KEY, next_offset INTEGER NOT NULL)",
+    ),
+    (
+        "ALTER TABLE cursor ADD COLUMN origin TEXT",
+        "CREATE INDEX delivery_of ON delivery (message_id)",
+        # Without them each of these questions reads all values, which stand before these columns.
+        "CREATE INDEX delivery_order ON delivery (delivered_at)",
+        "CREATE INDEX delivery_waiting ON delivery (delivered_at) WHERE receipt_appended = 0",
+        "CREATE INDEX delivery_unsent ON delivery (delivered_at) WHERE receipt IS NOT NULL AND receipt_appended = 0",
+    ),
+    (
+        # The value stands last, so that a list does not read it.
+        (
+            "CREATE TABLE rejection"
+            " (record_digest BLOB PRIMARY KEY, record_offset INTEGER NOT NULL, appended_at TEXT NOT NULL,"
+            " reason TEXT NOT NULL, detail TEXT NOT NULL, judged_by TEXT NOT NULL, value BLOB)"
+        ),
+    ),
+)
+_PRAGMAS: Final = "PRAGMA busy_timeout=30000;"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +80,11 @@ class StoredSubmission:
 
 @dataclass(frozen=True, slots=True)
 class StoredReceipt:
-    """A verified receipt about something this node sent."""
+    """A verified receipt about something this node sent.
+
+    Attributes:
+        message_id: of the submission; None for an answer to a receipt of hand-over.
+    """
 
     digest: Digest
     message_id: MessageId | None
@@ -81,59 +113,55 @@ class StoredDelivery:
     receipt_appended: bool
 
 
+@dataclass(frozen=True, slots=True)
+class StoredRejection:
+    """A record of the inbox that did not pass.
+
+    Attributes:
+        record_digest: SHA-256 of its value; the same bytes are kept once.
+        judged_by: the directory and the rules that it was judged by last.
+    """
+
+    record_digest: Digest
+    offset: int
+    appended_at: datetime
+    reason: str
+    detail: str
+    judged_by: str
+
+
 class Journal:
     """The journal of one organisation's node.
 
     Args:
-        path: the SQLite file; its folder is made when missing. ":memory:" for none.
+        path: the SQLite file; it and its folder are made when missing, for their owner alone. ":memory:" for none.
 
     Raises:
         Unavailable: the file cannot be opened.
+        ConfigurationError: a later version of the axis has written it.
     """
 
     def __init__(self, path: Path | str) -> None:
         if isinstance(path, Path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self._connection = sqlite3.connect(path, isolation_level=None, timeout=30.0)
-            self._connection.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;" + _SCHEMA)
-        except sqlite3.Error as error:
-            raise Unavailable(f"cannot open the journal {path}: {error}") from error
+            _make_private(path)
+        self._database = Database(path, name="journal", pragmas=_PRAGMAS, versions=_VERSIONS)
 
     def close(self) -> None:
         """Close the file."""
-        self._connection.close()
+        self._database.close()
 
-    @contextmanager
-    def together(self) -> Iterator[None]:
-        """Make all writes of the block one atomic step.
+    def together(self) -> AbstractContextManager[None]:
+        """Make all writes of a block one atomic step.
 
         Raises:
             Unavailable: the disk refuses; nothing of the block was stored.
         """
-        try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._connection.execute("COMMIT")
-            except BaseException:
-                # SQLite rolls back by itself on a full disk.
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
-        except sqlite3.Error as error:
-            raise Unavailable(f"cannot write the journal: {error}; check its disk") from error
-
-    def _run(self, statement: str, values: Sequence[object] = ()) -> sqlite3.Cursor:
-        try:
-            return self._connection.execute(statement, values)
-        except sqlite3.Error as error:
-            raise Unavailable(f"cannot use the journal: {error}; check its disk") from error
+        return self._database.together()
 
     def store_submission(self, submission: StoredSubmission) -> None:
-        """Store a submission before it is appended for the first time."""
-        with self.together():
-            self._run(
+        """Store a submission, durably, before it is appended for the first time."""
+        with self._database.together(durable=True):
+            self._database.change(
                 "INSERT INTO submission VALUES (?, ?, ?, ?, ?, ?)",
                 (
                     submission.message_id,
@@ -147,22 +175,22 @@ class Journal:
 
     def set_state(self, message_id: MessageId, state: State) -> None:
         """Move a submission on."""
-        self._run("UPDATE submission SET state = ? WHERE message_id = ?", (state, message_id))
+        self._database.change("UPDATE submission SET state = ? WHERE message_id = ?", (state, message_id))
 
     def submission(
         self, *, message_id: MessageId | None = None, digest: bytes = b""
     ) -> StoredSubmission | None:
         """Return a submission by message id or by digest, None when this node did not send it."""
-        row = self._run(
+        rows = self._database.rows(
             "SELECT * FROM submission WHERE message_id = ? OR digest = ?", (message_id, digest)
-        ).fetchone()
-        return _submission(row) if row else None
+        )
+        return _submission(rows[0]) if rows else None
 
     def submissions(self, states: Iterable[State] = State) -> list[StoredSubmission]:
         """Return submissions in the order in which they were stored."""
         wanted = list(states)
         marks = ",".join("?" * len(wanted))
-        rows = self._run(
+        rows = self._database.rows(
             f"SELECT * FROM submission WHERE state IN ({marks}) ORDER BY stored_at, message_id",  # noqa: S608 - marks only
             wanted,
         )
@@ -170,7 +198,7 @@ class Journal:
 
     def add_receipt(self, receipt: StoredReceipt) -> bool:
         """Keep a receipt; return whether it is new."""
-        cursor = self._run(
+        added = self._database.change(
             "INSERT OR IGNORE INTO receipt VALUES (?, ?, ?, ?, ?, ?)",
             (
                 receipt.digest,
@@ -181,11 +209,11 @@ class Journal:
                 _text(receipt.received_at),
             ),
         )
-        return cursor.rowcount == 1
+        return added == 1
 
     def receipts(self, message_id: MessageId) -> list[StoredReceipt]:
         """Return the receipts of one submission, oldest first."""
-        rows = self._run(
+        rows = self._database.rows(
             "SELECT * FROM receipt WHERE message_id = ? ORDER BY received_at, rowid", (message_id,)
         )
         return [
@@ -195,15 +223,15 @@ class Journal:
 
     def acceptance(self, message_id: MessageId) -> bytes | None:
         """Return the axis's receipt of acceptance of a submission (record value)."""
-        row = self._run(
+        rows = self._database.rows(
             "SELECT value FROM receipt WHERE message_id = ? AND event = ?",
             (message_id, Event.SUBMISSION_ACCEPTANCE),
-        ).fetchone()
-        return bytes(row[0]) if row else None
+        )
+        return bytes(rows[0][0]) if rows else None
 
     def handed_over_to(self, message_id: MessageId) -> frozenset[str]:
         """Return the recipients whose receipt of hand-over is here."""
-        rows = self._run(
+        rows = self._database.rows(
             "SELECT issuer FROM receipt WHERE message_id = ? AND event = ?",
             (message_id, Event.CONTENT_HANDOVER),
         )
@@ -211,7 +239,7 @@ class Journal:
 
     def add_delivery(self, delivery: StoredDelivery) -> bool:
         """Keep a received document; return whether it is new. A second copy of it changes nothing."""
-        cursor = self._run(
+        added = self._database.change(
             "INSERT OR IGNORE INTO delivery VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
                 delivery.sender,
@@ -223,50 +251,133 @@ class Journal:
                 int(delivery.receipt_appended),
             ),
         )
-        return cursor.rowcount == 1
+        return added == 1
+
+    def complete_delivery(self, sender: str, message_id: str, value: bytes) -> None:
+        """Replace the record of a received document by one of the same digest that carries more of its content."""
+        self._database.change(
+            "UPDATE delivery SET value = ? WHERE sender = ? AND message_id = ?", (value, sender, message_id)
+        )
 
     def delivery(self, sender: str, message_id: str) -> StoredDelivery | None:
         """Return one received document."""
-        row = self._run(
+        rows = self._database.rows(
             "SELECT * FROM delivery WHERE sender = ? AND message_id = ?", (sender, message_id)
-        ).fetchone()
-        return _delivery(row) if row else None
-
-    def deliveries(self, *, message_id: str | None = None, waiting: bool = False) -> list[StoredDelivery]:
-        """Return received documents in order of delivery; `waiting` leaves out those taken and acknowledged."""
-        rows = self._run(
-            "SELECT * FROM delivery WHERE (? IS NULL OR message_id = ?) AND (NOT ? OR receipt_appended = 0)"
-            " ORDER BY delivered_at, rowid",
-            (message_id, message_id, waiting),
         )
-        return [_delivery(row) for row in rows]
+        return _delivery(rows[0]) if rows else None
+
+    def deliveries(self, *, message_id: str | None = None, waiting: bool = False) -> Iterator[StoredDelivery]:
+        """Yield received documents in order of delivery; `waiting` leaves out those taken and acknowledged.
+
+        One at a time is in memory; which ones is settled with the first.
+        """
+        conditions = ["TRUE"]
+        if message_id is not None:
+            conditions.append("message_id = ?")
+        if waiting:
+            conditions.append("receipt_appended = 0")
+        return self._each_delivery(" AND ".join(conditions), () if message_id is None else (message_id,))
+
+    def unsent_handovers(self) -> Iterator[StoredDelivery]:
+        """Yield the documents whose receipt of hand-over is kept and not acknowledged, as `deliveries` does."""
+        return self._each_delivery("receipt IS NOT NULL AND receipt_appended = 0")
+
+    def _each_delivery(self, condition: str, values: Sequence[object] = ()) -> Iterator[StoredDelivery]:
+        keys = self._database.rows(
+            f"SELECT sender, message_id FROM delivery WHERE {condition} ORDER BY delivered_at, rowid",  # noqa: S608 - our own
+            values,
+        )
+        for sender, message_id in keys:
+            if (delivery := self.delivery(sender, message_id)) is not None:
+                yield delivery
 
     def store_handovers(self, receipts: Sequence[tuple[str, MessageId, bytes]]) -> None:
-        """Keep hand-over receipts (sender, message id, record value) before they are appended."""
-        with self.together():
-            self._connection.executemany(
+        """Keep hand-over receipts (sender, message id, record value), durably, before they are appended."""
+        with self._database.together(durable=True):
+            self._database.change_each(
                 "UPDATE delivery SET receipt = ? WHERE sender = ? AND message_id = ? AND receipt IS NULL",
                 [(value, sender, message_id) for sender, message_id, value in receipts],
             )
 
-    def handover_appended(self, sender: str, message_id: MessageId) -> None:
-        """Note that the broker has a hand-over receipt."""
-        self._run(
-            "UPDATE delivery SET receipt_appended = 1 WHERE sender = ? AND message_id = ?",
-            (sender, message_id),
+    def set_handover_appended(self, sender: str, message_id: str, *, appended: bool) -> None:
+        """Note whether the broker has a hand-over receipt; one that it has not is appended again."""
+        self._database.change(
+            "UPDATE delivery SET receipt_appended = ? WHERE sender = ? AND message_id = ?",
+            (int(appended), sender, message_id),
         )
+
+    def keep_rejection(self, rejection: StoredRejection, value: bytes | None) -> None:
+        """Keep a record that did not pass, or note why it does not pass by now.
+
+        Args:
+            rejection: what is known of it.
+            value: the record's value; None where it is not to be judged again.
+        """
+        self._database.change(
+            "INSERT INTO rejection VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
+            " ON CONFLICT (record_digest) DO UPDATE SET"
+            " record_offset = ?2, appended_at = ?3, reason = ?4, detail = ?5, judged_by = ?6",
+            (
+                rejection.record_digest,
+                rejection.offset,
+                _text(rejection.appended_at),
+                rejection.reason,
+                rejection.detail,
+                rejection.judged_by,
+                value,
+            ),
+        )
+
+    def rejections(self) -> list[StoredRejection]:
+        """Return the records that did not pass, in the order in which they were appended."""
+        rows = self._database.rows(
+            "SELECT record_digest, record_offset, appended_at, reason, detail, judged_by FROM rejection"
+            " ORDER BY appended_at, record_offset"
+        )
+        return [StoredRejection(Digest(row[0]), row[1], _time(row[2]), *row[3:]) for row in rows]
+
+    def rejected_value(self, record_digest: Digest) -> bytes | None:
+        """Return the value of a record that did not pass; None where it is not kept."""
+        rows = self._database.rows("SELECT value FROM rejection WHERE record_digest = ?", (record_digest,))
+        return rows[0][0] if rows else None
+
+    def remove_rejection(self, record_digest: Digest) -> None:
+        """Forget that a record did not pass."""
+        self._database.change("DELETE FROM rejection WHERE record_digest = ?", (record_digest,))
 
     def position(self, topic: str) -> int:
         """Return the offset up to which a topic was read; 0 when it never was."""
-        row = self._run("SELECT next_offset FROM cursor WHERE topic = ?", (topic,)).fetchone()
-        return int(row[0]) if row else 0
+        rows = self._database.rows("SELECT next_offset FROM cursor WHERE topic = ?", (topic,))
+        return int(rows[0][0]) if rows else 0
 
-    def set_position(self, topic: str, next_offset: int) -> None:
-        """Note how far a topic was read; to be called together with what was read."""
-        self._run(
-            "INSERT INTO cursor VALUES (?, ?) ON CONFLICT (topic) DO UPDATE SET next_offset = ?",
-            (topic, next_offset, next_offset),
+    def origin(self, topic: str) -> str | None:
+        """Return the identity of the topic that the position belongs to; None while none was noted."""
+        rows = self._database.rows("SELECT origin FROM cursor WHERE topic = ?", (topic,))
+        return rows[0][0] if rows else None
+
+    def set_position(self, topic: str, next_offset: int, origin: str | None = None) -> None:
+        """Note how far a topic was read; to be called together with what was read.
+
+        Args:
+            topic: its name.
+            next_offset: where to go on.
+            origin: the identity that Kafka gave the topic when it was created; the one noted before when None.
+        """
+        self._database.change(
+            "INSERT INTO cursor VALUES (?1, ?2, ?3)"
+            " ON CONFLICT (topic) DO UPDATE SET next_offset = ?2, origin = coalesce(?3, origin)",
+            (topic, next_offset, origin),
         )
+
+
+def _make_private(path: Path) -> None:
+    """Make the file and its folders, where they are missing, such that no other user of the machine can read them."""
+    try:
+        for folder in (path.parent.parent, path.parent):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.touch(mode=0o600)  # what SQLite puts beside it has the same mode
+    except OSError as error:
+        raise Unavailable(f"cannot open the journal {path}: {error.strerror}; check its disk") from error
 
 
 def _submission(row: tuple[str, bytes, str, bytes, str, str]) -> StoredSubmission:

@@ -11,13 +11,11 @@ It runs in a daemon thread of its own, so that a standing event loop can still b
 
 import json
 import socket
-import ssl
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from http import HTTPStatus
 from http.server import ThreadingHTTPServer
-from pathlib import Path
 from threading import Thread
 from typing import ClassVar, Final
 from urllib.parse import urlsplit
@@ -29,44 +27,11 @@ from axis.errors import ConfigurationError
 from axis.telemetry.health import Health
 
 REQUEST_SECONDS: Final = 10.0
-"""Longest wait for a client's handshake or request: one that stays silent must not hold a thread."""
+"""Longest wait for a client's request: one that stays silent must not hold a thread."""
 
 STOP_SECONDS: Final = 5.0
 
 log = structlog.stdlib.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class ServerTls:
-    """Mutual TLS for the telemetry port: only clients with a certificate of `client_cafile` are answered.
-
-    Attributes:
-        certfile: PEM file with the server's certificate chain.
-        keyfile: PEM file with its private key.
-        client_cafile: PEM file with the authorities of the clients.
-    """
-
-    certfile: Path
-    keyfile: Path
-    client_cafile: Path
-
-    def context(self) -> ssl.SSLContext:
-        """Return the server's TLS context.
-
-        Raises:
-            ConfigurationError: a file cannot be read or does not fit the others.
-        """
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.verify_mode = ssl.CERT_REQUIRED
-        try:
-            context.load_cert_chain(self.certfile, self.keyfile)
-            context.load_verify_locations(self.client_cafile)
-        except OSError as error:
-            raise ConfigurationError(
-                f"telemetry TLS: got {error} from {self.certfile}, {self.keyfile} or {self.client_cafile}; "
-                "expected three readable PEM files, the key belonging to the certificate; mend the paths"
-            ) from error
-        return context
 
 
 def process_registry() -> CollectorRegistry:
@@ -80,25 +45,15 @@ class TelemetryServer:
     """Serves one process's metrics and health until stopped.
 
     Args:
-        host: address to listen on, IPv4 or IPv6: the loopback, or with `tls` one that others can reach.
+        host: address to listen on, IPv4 or IPv6: whoever reaches it can read everything here.
         port: 0 chooses a free one.
         registry: what `/metrics` shows.
         health: what `/healthz` and `/readyz` show.
-        tls: mutual TLS; without it, whoever reaches the port can read it.
     """
 
-    def __init__(
-        self,
-        host: str,
-        port: int,
-        registry: CollectorRegistry,
-        health: Health,
-        *,
-        tls: ServerTls | None = None,
-    ) -> None:
+    def __init__(self, host: str, port: int, registry: CollectorRegistry, health: Health) -> None:
         self._address = (host, port)
         self._handler = type("_BoundHandler", (_Handler,), {"registry": registry, "health": health})
-        self._tls = tls
         self._server: _Server | None = None
         self._thread: Thread | None = None
 
@@ -111,9 +66,8 @@ class TelemetryServer:
         """Listen and answer in the background.
 
         Raises:
-            ConfigurationError: the address or a TLS file cannot be used.
+            ConfigurationError: the address cannot be used.
         """
-        context = None if self._tls is None else self._tls.context()
         host, port = self._address
         try:
             server = _Server(self._address, self._handler)
@@ -122,11 +76,6 @@ class TelemetryServer:
                 f"telemetry address {host} port {port}: got {error}; expected an address of this machine and a free "
                 "port; choose another port (0 finds a free one) or stop the program that listens there"
             ) from error
-        if context is not None:
-            # The handshake waits for the request's own thread: a silent client must not keep others from connecting.
-            server.socket = context.wrap_socket(
-                server.socket, server_side=True, do_handshake_on_connect=False
-            )
         self._server = server
         self._thread = Thread(target=server.serve_forever, name="telemetry", daemon=True)
         self._thread.start()
@@ -150,7 +99,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(address, handler)
 
     def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002 - fixed by the base class
-        # A client that hangs up or presents no certificate; the library would print a traceback.
+        # A client that hangs up; the library would print a traceback.
         fault = sys.exc_info()[0]
         log.warning("telemetry.request_failed", fault_type="" if fault is None else fault.__qualname__)
 

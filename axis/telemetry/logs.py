@@ -1,8 +1,10 @@
 """Log events: one line each on stderr, constant name, facts as keywords, nothing secret.
 
     log = structlog.stdlib.get_logger(__name__)
-    with correlated(message_id=message_id, sender=sender):
-        log.info("submission.refused", reason=reason)
+    with structlog.contextvars.bound_contextvars(partition=partition):
+        log.info("submission.refused", message_id=message_id, sender=sender, reason=reason)
+
+What is bound stands in every event of the block and of the tasks started in it, those of libraries included.
 
 The name of an event is a literal, `what.happened`; everything that varies is a fact. Which facts may be seen is decided in
 `axis.telemetry.redaction`. Libraries that log through `logging` (aiokafka, asyncio) pass the same way; of their free
@@ -13,11 +15,9 @@ import contextlib
 import json
 import logging
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from typing import TextIO
-from uuid import UUID
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -39,7 +39,6 @@ def configure_logs(
     log_format: LogFormat | None = None,
     level: LogLevel = LogLevel.INFO,
     stream: TextIO | None = None,
-    metrics: Metrics | None = None,
 ) -> None:
     """Send every log event of this process through one pipeline.
 
@@ -49,7 +48,6 @@ def configure_logs(
         log_format: JSON lines or text for people; by default text on a terminal, else JSON.
         level: the lowest level of the axis's own events; libraries are heard from `info` upwards at most.
         stream: where lines go; standard error by default.
-        metrics: counts events by level in `axis_log_events_total`.
     """
     target = sys.stderr if stream is None else stream
     shape = log_format or (LogFormat.CONSOLE if target.isatty() else LogFormat.JSON)
@@ -70,7 +68,7 @@ def configure_logs(
         cache_logger_on_first_use=False,
     )
     formatter = structlog.stdlib.ProcessorFormatter(
-        processors=[_counter(metrics), _redact, _json if shape is LogFormat.JSON else _console(target)],
+        processors=[_add_level, _redact, _json if shape is LogFormat.JSON else _console(target)],
         foreign_pre_chain=[*shared, _keep_first_line],
         keep_exc_info=False,
     )
@@ -85,27 +83,25 @@ def configure_logs(
     logging.captureWarnings(capture=True)
 
 
-def correlated(
-    *,
-    message_id: UUID | str | None = None,
-    sender: str | None = None,
-    partition: int | None = None,
-    offset: int | None = None,
-    trace_id: str | None = None,
-    role: str | None = None,
-) -> AbstractContextManager[None]:
-    """Add correlation facts to every event of the block, in this task and the ones it starts; None adds nothing."""
-    facts = {
-        "message_id": message_id,
-        "sender": sender,
-        "partition": partition,
-        "offset": offset,
-        "trace_id": trace_id,
-        "role": role,
-    }
-    return structlog.contextvars.bound_contextvars(
-        **{name: fact for name, fact in facts.items() if fact is not None}
-    )
+@contextlib.contextmanager
+def counted_events(metrics: Metrics) -> Iterator[None]:
+    """Count the events that are written during the block, by level, in `axis_log_events_total`."""
+    handler = _Counter(metrics)
+    root = logging.getLogger()
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+
+
+class _Counter(logging.Handler):
+    def __init__(self, metrics: Metrics) -> None:
+        super().__init__()
+        self._metrics = metrics
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._metrics.log_events[_level_of(record.levelno)].inc()
 
 
 class _LineHandler(logging.StreamHandler[TextIO]):
@@ -133,16 +129,10 @@ def _keep_first_line(_logger: WrappedLogger, _method: str, event: EventDict) -> 
     return event
 
 
-def _counter(metrics: Metrics | None) -> Processor:
-    def count(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-        record: logging.LogRecord = event["_record"]
-        level = _level_of(record.levelno)
-        event["level"] = level.value
-        if metrics is not None:
-            metrics.log_events[level].inc()
-        return event
-
-    return count
+def _add_level(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    record: logging.LogRecord = event["_record"]
+    event["level"] = _level_of(record.levelno).value
+    return event
 
 
 def _level_of(number: int) -> LogLevel:

@@ -42,7 +42,6 @@ from axis.telemetry.vocabulary import (
     GroupClass,
     LogLevel,
     ProduceFault,
-    ReplayPurpose,
     Stage,
     TopicClass,
     TransactionResult,
@@ -195,13 +194,9 @@ class Metrics:
         self.attachment_size_bytes = new.histogram(
             "axis_attachment_size_bytes", "Size of one part, inline or referenced.", _SIZES
         )
-        self.replayed_records = Children(
-            new.counter(
-                "axis_replayed_records_total",
-                "Records read again from history; never part of the live counters.",
-                purpose=ReplayPurpose,
-            ),
-            ReplayPurpose,
+        self.replayed_records = new.counter(
+            "axis_replayed_records_total",
+            "Decisions read again from the changelog when tasks opened; never part of the live counters.",
         )
 
     def _declare_decisions(self) -> None:
@@ -237,7 +232,7 @@ class Metrics:
                 stage=Stage,
                 reason=Reason,
             ),
-            product((Stage.PUBLISH, Stage.VERIFY, Stage.ROUTE), refused),
+            product((Stage.ROUTE,), refused),
         )
         self.quarantined = Children(
             new.counter("axis_quarantined_total", "Records parked for an officer.", reason=Reason),
@@ -250,7 +245,7 @@ class Metrics:
                 stage=Stage,
                 kind=DuplicateKind,
             ),
-            product((Stage.ROUTE, Stage.TAKE), DuplicateKind),
+            product((Stage.ROUTE,), DuplicateKind),
         )
 
     def _declare_kafka(self) -> None:
@@ -284,7 +279,7 @@ class Metrics:
         self.consumer_lag_seconds = Children(
             new.gauge(
                 "axis_consumer_lag_seconds",
-                "Age of the oldest record not yet committed; 0 when there is none.",
+                "Age of the oldest record not yet committed; 0 when there is none. Before a task has read it, since it was seen to wait.",
                 group=GroupClass,
                 topic=TopicClass,
             ),

@@ -26,11 +26,10 @@ from axis.errors import AxisError
 WITHHELD: Final = "[withheld]"
 """Stands where a value was not let through."""
 
-CORRELATION: Final = frozenset({"message_id", "sender", "partition", "offset", "trace_id", "role"})
-"""Facts that tie events of one consignment together; bound once per unit of work."""
-
-FACTS: Final = CORRELATION | frozenset(
+FACTS: Final = frozenset(
     {
+        # which consignment
+        *("message_id", "sender", "partition", "offset"),
         # whose and where
         *("organisation", "recipient", "inbox", "issuer", "lane", "position", "task", "group"),
         *("topic", "topics", "partitions", "generation", "transactional_id"),

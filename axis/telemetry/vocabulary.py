@@ -4,33 +4,24 @@ from enum import StrEnum
 
 
 class Stage(StrEnum):
-    """A step on the main path."""
+    """A step of the router."""
 
-    PUBLISH = "publish"  # the sender's side, until the broker has acknowledged
     VERIFY = "verify"  # decode, check digests, signature and certificate
-    ROUTE = "route"  # authorise, deduplicate, resolve recipients, copy to inboxes
-    RECEIPT = "receipt"  # encode and sign a receipt
+    ROUTE = "route"  # authorise, deduplicate, resolve recipients, copy to inboxes, sign receipts
     COMMIT = "commit"  # commit the Kafka transaction of one batch
-    TAKE = "take"  # the recipient's side: read, verify, acknowledge
 
 
 class TopicClass(StrEnum):
-    """What a topic is for; all inboxes are one class, because one series per inbox would be hundreds."""
+    """What a topic is for."""
 
     SUBMISSIONS_EXPRESS = "submissions-express"
     SUBMISSIONS_STANDARD = "submissions-standard"
-    INBOX = "inbox"
-    RECEIPTS = "receipts"
-    ROUTER_STATE = "router-state"
-    QUARANTINE = "quarantine"
-    DIRECTORY = "directory"
 
 
 class GroupClass(StrEnum):
-    """Whose consumer group it is; all nodes are one class."""
+    """Whose consumer group it is."""
 
     ROUTER = "router"
-    NODE = "node"
 
 
 class DuplicateKind(StrEnum):
@@ -57,18 +48,11 @@ class TransactionResult(StrEnum):
     UNKNOWN = "unknown"
 
 
-class ReplayPurpose(StrEnum):
-    """Why history is read again."""
-
-    AUDIT = "audit"
-    RECOVERY = "recovery"
-
-
 class CertificateUsage(StrEnum):
     """What a certificate is used for."""
 
-    SIGNATURE = "signature"
-    TRANSPORT = "transport"
+    SIGNATURE = "signature"  # what an organisation sends
+    TRANSPORT = "transport"  # the connection of this process to Kafka
 
 
 class LogLevel(StrEnum):

@@ -73,6 +73,12 @@ def inflated_garbage(stage: Stage, _now: datetime) -> Struck:
     return Struck(stage.put(value, sender=OFFICE, compression="gzip"), value, None, kept=False)
 
 
+@against(Reason.UNDECODABLE)
+def bomb(stage: Stage, _now: datetime) -> Struck:
+    """A compressed batch of a few hundred bytes that would fill the memory of whoever decompresses it whole."""
+    return Struck(stage.put(bytes(19_000_000), sender=OFFICE, compression="zstd"), b"", None, kept=False)
+
+
 @against(Reason.OVERSIZED)
 def inflated_envelope(stage: Stage, now: datetime) -> Struck:
     """A faultless envelope of many inline parts that passes the broker's limit compressed."""

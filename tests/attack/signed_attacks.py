@@ -1,12 +1,14 @@
 """Attacks by an established sender within what it signs: manifests, names, headers, recipients, receipts."""
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from axis.core.digest import Digest
 from axis.core.disposition import Reason
 from axis.core.envelope import Envelope, MessageId
-from axis.core.receipt import Event, Outcome, RecipientOutcome
+from axis.core.receipt import Event, Outcome, RecipientOutcome, Source
+from axis.core.topics import SUBMISSIONS_STANDARD
 from axis.producers.identity import new_message_id
 from tests.attack.forge import message_id_of, part
 from tests.attack.stage import (
@@ -94,6 +96,12 @@ def unknown_document_type(stage: Stage, now: datetime) -> Struck:
 def message_id_as_path(stage: Stage, now: datetime) -> Struck:
     """A message id that is no UUID and that would mislead whoever makes a file name of it."""
     return header_attack(stage, now, message_id=MessageId("../../../root"))
+
+
+@against(Reason.HEADER_MALFORMED)
+def due_at_the_end_of_time(stage: Stage, now: datetime) -> Struck:
+    """A moment that is in the year 10,000 for whoever shows it in Vietnamese time."""
+    return header_attack(stage, now, due_at=datetime(9999, 12, 31, 23, tzinfo=UTC))
 
 
 @against(Reason.HEADER_TOO_LARGE)
@@ -242,6 +250,67 @@ def handover_to_another(stage: Stage, now: datetime) -> Struck:
     ward = stage.forger(WARD)
     outcomes = (RecipientOutcome(OTHER_WARD, Outcome.HANDED_OVER),)
     receipt = replace(ward.handover(new_message_id(now), Digest(bytes(32)), OFFICE, now), outcomes=outcomes)
+    return attest(stage, ward, receipt, now)
+
+
+def _handover_with(stage: Stage, now: datetime, **changes: Any) -> Struck:  # noqa: ANN401 - fields of a receipt
+    """A hand-over of a document that the ward was sent, but for what is changed."""
+    letter = stage.forger(OFFICE).letter(WARD, now)
+    submit(stage, letter)
+    ward = stage.forger(WARD)
+    receipt = replace(ward.handover(message_id_of(letter), letter.digest, OFFICE, now), **changes)
+    return attest(stage, ward, receipt, changes.get("occurred_at", now))
+
+
+@against(Reason.RECEIPT_NOT_ALLOWED)
+def handover_with_a_formula(stage: Stage, now: datetime) -> Struck:
+    """A status that a spreadsheet would carry out."""
+    return _handover_with(stage, now, status="=cmd|x")
+
+
+@against(Reason.RECEIPT_NOT_ALLOWED)
+def handover_with_a_letter(stage: Stage, now: datetime) -> Struck:
+    """Half a megabyte of text for the legal record."""
+    return _handover_with(stage, now, detail="V/v " * 125_000)
+
+
+@against(Reason.RECEIPT_NOT_ALLOWED)
+def handover_with_a_source(stage: Stage, now: datetime) -> Struck:
+    """A place in the log, which only the axis may state."""
+    return _handover_with(stage, now, source=Source(SUBMISSIONS_STANDARD, 0, 10**12))
+
+
+@against(Reason.RECEIPT_NOT_ALLOWED)
+def handover_by_a_long_policy(stage: Stage, now: datetime) -> Struck:
+    """The name of a policy that fills pages."""
+    return _handover_with(stage, now, policy_version="x" * 101)
+
+
+@against(Reason.SIGNING_TIME_SKEWED)
+def handover_of_last_week(stage: Stage, now: datetime) -> Struck:
+    """A hand-over before the document was consigned."""
+    letter = stage.forger(OFFICE).letter(WARD, now)
+    submit(stage, letter)
+    ward, earlier = stage.forger(WARD, signed_by=stage.planted.old), now - timedelta(days=7)
+    return attest(stage, ward, ward.handover(message_id_of(letter), letter.digest, OFFICE, earlier), earlier)
+
+
+@against(Reason.SIGNING_TIME_SKEWED)
+def handover_of_tomorrow(stage: Stage, now: datetime) -> Struck:
+    """A hand-over that is signed in the future."""
+    return _handover_with(stage, now, occurred_at=now + timedelta(hours=1))
+
+
+@against(Reason.SIGNING_TIME_SKEWED)
+def handover_at_two_times(stage: Stage, now: datetime) -> Struck:
+    """A hand-over that is said to have happened at another time than it was signed."""
+    letter = stage.forger(OFFICE).letter(WARD, now)
+    submit(stage, letter)
+    ward = stage.forger(WARD)
+    receipt = replace(
+        ward.handover(message_id_of(letter), letter.digest, OFFICE, now),
+        occurred_at=now + timedelta(minutes=6),
+    )
     return attest(stage, ward, receipt, now)
 
 

@@ -7,24 +7,32 @@ from pathlib import Path
 
 import pytest
 
+from axis.apps import wiring
+from axis.apps.audit import AUDITOR
 from axis.apps.node import Node
+from axis.apps.receipts import receipts_about
 from axis.apps.site import AXIS_NODE
 from axis.clock import SystemClock
+from axis.connection import connect_as
 from axis.consumers.inbox import Answer, Entry, Rejected
+from axis.consumers.kafka import PartitionReader
+from axis.consumers.replay import Period, Replayer, Verdict
+from axis.consumers.take import unpack
 from axis.core.addressing import OrganisationCode
 from axis.core.consignment import State
 from axis.core.digest import Digest
 from axis.core.disposition import Reason
 from axis.core.envelope import Envelope
-from axis.core.receipt import Event, Outcome, Receipt, RecipientOutcome, SignedReceipt
-from axis.core.topics import SUBMISSIONS_STANDARD
+from axis.core.partitioning import partition_of
+from axis.core.receipt import Event, Outcome, Receipt, RecipientOutcome, SignedReceipt, Source
+from axis.core.topics import RECEIPTS, SUBMISSIONS_EXPRESS, SUBMISSIONS_STANDARD
 from axis.errors import Refused
 from axis.producers.identity import new_message_id
-from axis.producers.publish import Draft, DraftPart
+from axis.producers.publish import Draft, DraftPart, DraftRefused
 from axis.schemas import avro
-from axis.storage.journal import StoredSubmission
+from axis.storage.journal import StoredDelivery, StoredSubmission
 from tests.attack.forge import message_id_of
-from tests.attack.stage import OFFICE, OTHER_WARD, WARD, WITHOUT_INBOX, Stage
+from tests.attack.stage import LANE_PARTITIONS, OFFICE, OTHER_WARD, WARD, WITHOUT_INBOX, Stage
 
 pytestmark = pytest.mark.kafka
 
@@ -34,8 +42,10 @@ Forgery = Callable[[Stage, StoredSubmission, datetime], bytes]
 
 @pytest.fixture
 async def office(stage: Stage, tmp_path: Path) -> AsyncIterator[Node]:
-    """The office's node with an empty journal."""
-    async with Node.open(replace(stage.settings, folder=tmp_path), OrganisationCode(OFFICE)) as node:
+    """The office's node with an empty journal, which stores large parts where the site does."""
+    blobs = stage.settings.folder / stage.settings.blobs.removeprefix("file:")
+    own = replace(stage.settings, folder=tmp_path, blobs=f"file:{blobs}")
+    async with Node.open(own, OrganisationCode(OFFICE)) as node:
         yield node
 
 
@@ -176,6 +186,53 @@ async def test_a_forged_receipt_is_never_taken_for_ours(stage: Stage, office: No
     assert present.state is State.ACCEPTED
 
 
+OWN_PARTITION = partition_of(OFFICE, LANE_PARTITIONS)
+
+
+@pytest.mark.parametrize(
+    ("topic", "partition", "reason"),
+    [
+        (SUBMISSIONS_EXPRESS, OWN_PARTITION, Reason.WRONG_LANE),
+        (SUBMISSIONS_STANDARD, (OWN_PARTITION + 1) % LANE_PARTITIONS, Reason.WRONG_PARTITION),
+    ],
+)
+async def test_a_copy_in_a_wrong_place_is_no_verdict(
+    stage: Stage, office: Node, topic: str, partition: int, reason: Reason
+) -> None:
+    """Who copies a document to where its sender did not put it does not make the sender believe that it was refused."""
+    stored = await office.publisher.prepare(DRAFT)
+    _, receipt = stage.receipt_for(stage.put(stored.value, sender=OFFICE, topic=topic, partition=partition))
+    assert receipt.reason == reason
+    stage.settled()
+    about = [
+        entry
+        for entry in (await read(office)).values()
+        if isinstance(entry, Answer) and entry.receipt.message_id == stored.message_id
+    ]
+    assert [(entry.receipt, entry.repeated) for entry in about] == [(receipt, False)]
+    present = office.journal.submission(message_id=stored.message_id)
+    assert present is not None
+    assert present.state is State.STORED
+    assert office.journal.receipts(stored.message_id) == []
+
+
+async def test_a_document_that_its_sender_misplaced_is_rejected(stage: Stage, office: Node) -> None:
+    """A refusal for its place is a verdict where the sender itself put the document there."""
+    stored, now = await office.publisher.prepare(DRAFT), SystemClock().now()
+    refusal = replace(
+        acceptance(stored, now, AXIS_NODE),
+        event=Event.SUBMISSION_REJECTION,
+        outcomes=(),
+        reason=Reason.WRONG_PARTITION,
+        source=Source(stored.topic, OWN_PARTITION, 7),
+    )
+    stage.put_into_inbox(stage.forger(AXIS_NODE).signed(refusal, now), owner=OFFICE)
+    await read(office)
+    present = office.journal.submission(message_id=stored.message_id)
+    assert present is not None
+    assert present.state is State.REJECTED
+
+
 async def test_a_handover_before_the_acceptance_is_rejected(stage: Stage, office: Node) -> None:
     """A recipient cannot attest what the axis has not accepted, and the state of the consignment does not move."""
     submission = await office.publisher.prepare(DRAFT)
@@ -270,18 +327,65 @@ def test_a_handover_for_a_sender_without_an_inbox_is_answered(stage: Stage) -> N
     assert (refusal.sender, refusal.reason) == (WARD, Reason.INBOX_MISSING)
 
 
-async def test_a_record_over_the_limit_is_refused_before_anything_is_sent(stage: Stage, office: Node) -> None:
-    """The publisher says what is too large; neither lane nor journal has anything of it."""
-    parts = tuple(
-        DraftPart(f"{number}.bin", "application/octet-stream", bytes([number]) * 65_536)
-        for number in range(17)
+async def test_parts_that_no_record_holds_together_are_delivered_whole(
+    stage: Stage, office: Node, tmp_path: Path
+) -> None:
+    """More small parts than fit into a record arrive, each of them as it was published."""
+    contents = {f"{number}.bin": bytes([number]) * 65_536 for number in range(17)}
+    parts = tuple(DraftPart(name, "application/octet-stream", content) for name, content in contents.items())
+    published = (await office.publisher.publish(replace(DRAFT, parts=parts))).submission
+    stage.settled()
+    assert len(stage.in_inbox(WARD, published.value)) == 1
+    delivery = StoredDelivery(
+        OFFICE, published.message_id, published.digest, published.value, published.stored_at, None, False
     )
+    files = (await unpack(delivery, tmp_path / "to", office.blobs)).files
+    assert {path.name: path.read_bytes() for path in files} == contents
+
+
+async def test_a_header_over_the_limit_is_refused_before_anything_is_sent(stage: Stage, office: Node) -> None:
+    """The publisher says what is too large; neither lane nor journal has anything of it."""
+    references = (new_message_id(SystemClock().now()),) * 4000
     before = stage.end_of_lane(OFFICE)
-    with pytest.raises(Refused, match="expected at most") as caught:
-        await office.publisher.publish(replace(DRAFT, parts=parts))
-    assert caught.value.reason == Reason.OVERSIZED
+    with pytest.raises(DraftRefused, match="expected at most") as caught:
+        await office.publisher.publish(replace(DRAFT, references=references))
+    assert caught.value.reason == Reason.HEADER_TOO_LARGE
     assert stage.end_of_lane(OFFICE) == before
     assert not office.journal.submissions()
+
+
+async def test_an_auditor_is_shown_whose_receipts_attest_nothing(stage: Stage) -> None:
+    """A member's acceptance and a receipt of another installation are refused by name, although their signatures hold."""
+    now = SystemClock().now()
+    letter = letter_accepted(stage)
+    message_id = message_id_of(letter)
+    submission = StoredSubmission(message_id, letter.digest, SUBMISSIONS_STANDARD, b"", State.SUBMITTED, now)
+    handed_over = handover(stage, WARD, submission, now)
+    for code, receipt in (
+        (WARD, acceptance(submission, now, WARD)),
+        (AXIS_NODE, replace(acceptance(submission, now, AXIS_NODE), environment="demo")),
+        (WARD, replace(handed_over, environment="demo")),
+        (WARD, handed_over),
+    ):
+        stage.put(stage.forger(code).signed(receipt, now), sender=message_id, topic=RECEIPTS)
+    expected = [None, "receipt-not-allowed", "environment-mismatch", "environment-mismatch", None]
+
+    shown = await receipts_about(stage.settings, AUDITOR, message_id)
+    assert [each.refusal and each.refusal.reason for each in shown] == expected
+    assert [each.verified is None for each in shown] == [each is not None for each in expected]
+
+    async with PartitionReader(connect_as(AUDITOR, stage.settings.broker, "test")) as reader:
+        replayer = Replayer(
+            reader,
+            stage.verifier,
+            wiring.directory(stage.settings).current(),
+            lambda *_: None,
+            axis=stage.settings.node,
+            environment=stage.settings.environment,
+        )
+        rows = [each for each in await replayer.replay(Period((RECEIPTS,))) if each.message_id == message_id]
+    assert [each.reason for each in rows] == expected
+    assert [each.verdict is Verdict.REFUSED for each in rows] == [each is not None for each in expected]
 
 
 async def test_what_the_broker_will_not_take_is_refused_clearly(office: Node) -> None:

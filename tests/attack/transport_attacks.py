@@ -86,6 +86,25 @@ def large_inline_part(stage: Stage, now: datetime) -> Struck:
     return parts_attack(stage, now, part(content=bytes(65_537)))
 
 
+@against(Reason.PART_TOO_LARGE)
+def large_claim(stage: Stage, now: datetime) -> Struck:
+    """A part by claim check that is said to be a byte over the limit."""
+    return parts_attack(stage, now, replace(claim(b"one byte more"), size=1024**3 + 1))
+
+
+@against(Reason.PART_TOO_LARGE)
+def negative_claim(stage: Stage, now: datetime) -> Struck:
+    """A part whose size would make room for others in the sum of all."""
+    return parts_attack(stage, now, replace(claim(b"less than nothing"), size=-1))
+
+
+@against(Reason.PART_TOO_LARGE)
+def one_blob_many_times(stage: Stage, now: datetime) -> Struck:
+    """Parts that are one stored blob, which a recipient would write out as often as it is named."""
+    named = [replace(claim(b"again", f"{number}.bin"), size=900 * 1024**2) for number in range(3)]
+    return parts_attack(stage, now, *named)
+
+
 @against(Reason.BLOB_MISSING)
 def absent_blob(stage: Stage, now: datetime) -> Struck:
     """A part by claim check that nobody stored."""

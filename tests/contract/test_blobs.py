@@ -1,11 +1,11 @@
-"""What every blob store promises, and what the folder promises on a full disk and after a crash."""
+"""What every blob store promises; a folder on a full disk and after a crash; a bucket that is closed, gone or altered."""
 
 import asyncio
 import os
 import resource
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing
 from hashlib import sha256
 from pathlib import Path
@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 
 from axis.core.digest import Digest
-from axis.errors import ConfigurationError, IntegrityError, Unavailable
+from axis.errors import ConfigurationError, IntegrityError, Refused, Unavailable
 from axis.ports import StoredBlob
-from axis.storage.blobs import CHUNK_BYTES, BlobMissing, BlobStore, open_store
+from axis.storage.blobs import BlobMissing, BlobStore, open_store
+from axis.storage.whole import CHUNK_BYTES
+from tests.contract.object_server import BUCKET, Bucket, serve
 
 SIZES = [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 11 * CHUNK_BYTES + 7]
 ABSENT = Digest(bytes(32))
@@ -58,9 +60,37 @@ def path_of(root: Path, digest: bytes) -> Path:
     return root / "sha256" / name[:2] / name[2:]
 
 
-@pytest.fixture(params=["file:blobs", "memory:"])
+def key_of(digest: bytes) -> str:
+    """Return where the bucket keeps this content."""
+    return f"axis/{path_of(Path(), digest)}"
+
+
+MARK = key_of(sha256().digest())
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
+    """An empty bucket, with every right, which the environment names."""
+    with serve() as served:
+        monkeypatch.setenv("AWS_ENDPOINT", served.endpoint)
+        monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
+        monkeypatch.setenv("AWS_REGION", "us-east-1")
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "clerk")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "of the tests")
+        yield served
+
+
+def open_bucket() -> BlobStore:
+    """Open the bucket as another process would."""
+    return open_store(f"s3://{BUCKET}/axis", Path())
+
+
+@pytest.fixture(params=["file:blobs", "memory:", "s3:"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> BlobStore:
     """Each kind of store, empty."""
+    if request.param == "s3:":
+        request.getfixturevalue("bucket")
+        return open_bucket()
     return open_store(request.param, tmp_path)
 
 
@@ -120,13 +150,24 @@ async def test_another_size_than_expected_is_refused(store: BlobStore, wrong: in
 
 @pytest.mark.parametrize("size", [0, CHUNK_BYTES * 2 + 5])
 async def test_content_is_fetched_into_a_file(store: BlobStore, tmp_path: Path, size: int) -> None:
-    """A fetched file has the content, replaces an older one and leaves no other file beside it."""
+    """A fetched file has the content, and no other file is left beside it."""
     target = tmp_path / "fetched" / "document.pdf"
     target.parent.mkdir()
-    target.write_bytes(b"older")
     blob = await store.put_bytes(content_of(size))
     await store.fetch_to(blob.digest, blob.size, target)
     assert target.read_bytes() == content_of(size)
+    assert files_in(target.parent) == [target]
+
+
+async def test_another_file_is_never_fetched_over(store: BlobStore, tmp_path: Path) -> None:
+    """Who has a file of that name keeps it, and nothing is left beside it."""
+    target = tmp_path / "fetched" / "document.pdf"
+    target.parent.mkdir()
+    target.write_bytes(b"somebody else's")
+    blob = await store.put_bytes(b"content")
+    with pytest.raises(Refused, match="file-exists"):
+        await store.fetch_to(blob.digest, blob.size, target)
+    assert target.read_bytes() == b"somebody else's"
     assert files_in(target.parent) == [target]
 
 
@@ -216,6 +257,103 @@ async def test_a_folder_that_is_gone_is_not_taken_for_missing_content(folder: Bl
         await folder.put_bytes(b"content")
     os.rename(f"{root}-unmounted", root)  # noqa: PTH104
     assert await read_all(folder, blob) == b"content"
+
+
+@pytest.mark.parametrize("size", [7, 11 * MIB])
+async def test_storing_again_repairs_an_altered_object(bucket: Bucket, size: int) -> None:
+    """An object whose size and attributes did not change, but its content, is found out, and healed by its sender."""
+    content = content_of(size)
+    blob = await open_bucket().put_bytes(content)
+    key = key_of(blob.digest)
+    bucket.objects[key] = bytes([content[0] ^ 1]) + content[1:]
+    with pytest.raises(IntegrityError, match="SHA-256"):
+        await read_all(open_bucket(), blob)
+    assert await open_bucket().put_bytes(content) == blob
+    assert bucket.objects[key] == content
+    assert await read_all(open_bucket(), blob) == content
+
+
+@pytest.mark.parametrize("listable", [True, False])
+async def test_a_reader_tells_what_is_missing_with_the_right_to_read_alone(
+    bucket: Bucket, listable: bool
+) -> None:
+    """Without the right to list, S3 answers for a missing object as for a forbidden one: it is missing all the same."""
+    blob = await open_bucket().put_bytes(b"content")
+    bucket.listable, bucket.writable = listable, False
+    reader = open_bucket()
+    assert await reader.size(ABSENT) is None
+    with pytest.raises(BlobMissing):
+        await read_all(reader, StoredBlob(ABSENT, 1))
+    assert await reader.size(blob.digest) == blob.size
+    assert await read_all(reader, blob) == b"content"
+
+
+@pytest.mark.parametrize("listable", [True, False])
+async def test_a_new_bucket_misses_everything(bucket: Bucket, listable: bool) -> None:
+    """Where nothing was ever stored, whoever may write finds out by the empty content."""
+    bucket.listable = listable
+    assert await open_bucket().size(ABSENT) is None
+    assert list(bucket.objects) == [MARK]
+
+
+async def test_a_new_bucket_that_a_reader_may_not_mark_says_what_to_do(bucket: Bucket) -> None:
+    """Nothing is concluded until somebody stored something; the message names the rights."""
+    bucket.listable = bucket.writable = False
+    with pytest.raises(Unavailable, match=r"s3:GetObject .* s3:PutObject"):
+        await open_bucket().size(ABSENT)
+
+
+async def test_an_object_that_alone_is_forbidden_is_missing(bucket: Bucket) -> None:
+    """An object that nobody can read stops nobody's partition: its document is refused, its sender stores it again."""
+    blob = await open_bucket().put_bytes(b"content")
+    bucket.closed.add(key_of(blob.digest))
+    assert await open_bucket().size(blob.digest) is None
+
+
+def take_away(bucket: Bucket) -> None:
+    """The bucket is gone, or the settings name another."""
+    bucket.exists = False
+
+
+def forbid(bucket: Bucket) -> None:
+    """The key was withdrawn."""
+    bucket.listable = bucket.readable = bucket.writable = False
+
+
+def forbid_to_read(bucket: Bucket) -> None:
+    """The rights to list and to write are there, the right to read is not."""
+    bucket.readable = False
+
+
+def put_out_of_order(bucket: Bucket) -> None:
+    """Every request for an object fails on the other side."""
+    bucket.broken.update(bucket.objects)
+
+
+@pytest.mark.parametrize("happen", [take_away, forbid, forbid_to_read, put_out_of_order])
+async def test_a_bucket_that_does_not_serve_is_not_taken_for_missing_content(
+    bucket: Bucket, happen: Callable[[Bucket], None]
+) -> None:
+    """A fault of ours may pass; nobody's document is declared missing for it."""
+    store = open_bucket()
+    blob = await store.put_bytes(b"content")
+    happen(bucket)
+    with pytest.raises(Unavailable):
+        await store.size(blob.digest)
+    with pytest.raises(Unavailable):
+        await read_all(store, blob)
+
+
+async def test_a_bucket_that_takes_nothing_is_unavailable(bucket: Bucket) -> None:
+    """A refused write is told, and leaves what is there as it was."""
+    store = open_bucket()
+    await store.put_bytes(b"content")
+    before = dict(bucket.objects)
+    bucket.writable = False
+    for content in (b"other", content_of(11 * MIB)):
+        with pytest.raises(Unavailable, match="storing"):
+            await store.put_bytes(content)
+    assert bucket.objects == before
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from axis.connection import connect_as, librdkafka_options
 from axis.consumers.decide import Judgement
 from axis.consumers.route import Equipment, Observer, Timings
 from axis.errors import Unavailable
+from axis.ports import Record
 from axis.settings import Settings
 from axis.testing.broker import ADMIN_NAME
 
@@ -34,6 +35,10 @@ class Watch:
     inner: Observer
     restored: dict[int, int] = field(default_factory=dict)
     failures: list[Unavailable] = field(default_factory=list)
+
+    def taken(self, task: int, records: Sequence[Record]) -> None:
+        """Records are in hand."""
+        self.inner.taken(task, records)
 
     def committed(self, task: int, judgements: Sequence[Judgement], timings: Timings) -> None:
         """A batch was committed."""

@@ -1,19 +1,27 @@
 """The idempotency store: lost, warm, foreign, damaged."""
 
+import asyncio
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
+from axis.apps.site import AXIS_NODE
+from axis.connection import connect_as
+from axis.consumers.kafka import PartitionReader
+from axis.consumers.restore import DecisionChangelog
 from axis.core.digest import sha256
+from axis.core.topics import ROUTER_STATE
 from axis.errors import Unavailable
+from axis.ports import PartitionId, Record
 from axis.schemas.avro import Decision
 from axis.storage.decisions import SqliteDecisions
-from tests.fault.installation import LANE_PARTITIONS, Installation
+from tests.fault.installation import LANE_PARTITIONS, Installation, ProxiedBroker, impatient
 from tests.fault.judging import assert_both_hold, assert_holds, routed
 from tests.fault.oracle import Oracle
+from tests.fault.proxy import Direction
 from tests.fault.routers import RouterChild, WatchedRouter, bury_dead_members, routing
 from tests.fault.sending import SENDERS, Senders, append_all
 
@@ -138,3 +146,44 @@ async def test_a_store_of_another_installation_is_not_believed(site: Installatio
             await append_all(documents)
             await routed(oracle)
     await assert_holds(oracle)
+
+
+async def test_a_store_is_not_rebuilt_for_ever(site: Installation, oracle: Oracle, tmp_path: Path) -> None:
+    """When no broker answers any more, restoring ends with what may be repeated, and a repetition goes on."""
+    assert isinstance(site.broker, ProxiedBroker)
+    async with Senders.open(site.settings) as senders, routing(WatchedRouter(site.settings, "silent")):
+        await append_all(await senders.mixture(4))
+        await routed(oracle)
+    decisions = SqliteDecisions(tmp_path / "decisions.db", "a changelog")
+    async with PartitionReader(connect_as(AXIS_NODE, impatient(site.proxied).broker, "restore")) as reader:
+        changelog = DecisionChangelog(_Interrupted(reader, site.broker), decisions)
+        [full, *_] = [
+            number
+            for number in range(LANE_PARTITIONS)
+            if await reader.end(PartitionId(ROUTER_STATE, number)) > 0
+        ]
+        with pytest.raises(Unavailable, match=f"nothing came of {ROUTER_STATE}/{full}"):
+            await asyncio.wait_for(changelog.restore(full), 60)
+        site.broker.proxy.release()
+        assert await DecisionChangelog(reader, decisions).restore(full) > 0
+    decisions.close()
+
+
+class _Interrupted:
+    """A reader whose connection stands still as soon as it knows how much there is to read."""
+
+    def __init__(self, reader: PartitionReader, broker: ProxiedBroker) -> None:
+        self._reader = reader
+        self._broker = broker
+        self.read = reader.read
+
+    async def end(self, place: PartitionId) -> int:
+        """Return the end."""
+        return await self._reader.end(place)
+
+    async def read_to_end(self, starts: Mapping[PartitionId, int]) -> AsyncIterator[Sequence[Record]]:
+        """Read from a broker that is silent."""
+        ends = {place: await self.end(place) for place in starts}
+        self._broker.proxy.hold(*Direction)
+        async for records in self._reader.read_to_end(starts, ends):
+            yield records

@@ -54,9 +54,7 @@ def router() -> Iterator[TelemetryServer]:
     health.report("broker", passed=True, got="connected to 1 broker")
     for urgency in Urgency:
         metrics.consignments_published[urgency].inc(10)
-        metrics.inbox_latency_seconds[urgency].observe(
-            0.08, exemplar={"trace_id": "4bf92f3577b34da6a3ce929d0e0e4736"}
-        )
+        metrics.inbox_latency_seconds[urgency].observe(0.08)
     metrics.verifications[Disposition.ACCEPTED, None].inc(50)
     metrics.verifications[Disposition.REFUSED, Reason.EXPIRED].inc()
     metrics.deliveries_routed[Level.WARD].inc(166)
@@ -118,7 +116,6 @@ def query(router: TelemetryServer, tmp_path_factory: pytest.TempPathFactory) -> 
         f"--config.file={folder / 'prometheus.yml'}",
         f"--storage.tsdb.path={folder.parent / 'data'}",
         f"--web.listen-address=127.0.0.1:{port}",
-        "--enable-feature=exemplar-storage",
         "--log.level=warn",
     ]
     with (
@@ -164,7 +161,7 @@ def test_prometheus_reads_our_metrics(query: Query, expression: str, expected: f
 
 def test_a_router_has_a_bounded_number_of_series(query: Query) -> None:
     """The series that Prometheus stored for one router stay far below the scrape's limit."""
-    assert 500 < value(query, 'count({job="axis-router"})') < 5000
+    assert 300 < value(query, 'count({job="axis-router"})') < 5000
 
 
 def test_every_rule_evaluates(query: Query) -> None:
@@ -189,17 +186,3 @@ def test_a_healthy_router_raises_the_watchdog_alone(query: Query) -> None:
     assert {alert["labels"]["alertname"] for alert in query("/api/v1/alerts")["data"]["alerts"]} == {
         "AxisWatchdog"
     }
-
-
-def test_exemplars_lead_from_a_latency_to_a_trace(query: Query) -> None:
-    """A bucket of the inbox latency carries the trace id of a delivery in it."""
-    now = time.time()
-    found = query(
-        "/api/v1/query_exemplars",
-        query="axis_inbox_latency_seconds_bucket",
-        start=str(now - 600),
-        end=str(now),
-    )["data"]
-
-    traces = {exemplar["labels"]["trace_id"] for series in found for exemplar in series["exemplars"]}
-    assert traces == {"4bf92f3577b34da6a3ce929d0e0e4736"}

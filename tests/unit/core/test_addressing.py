@@ -1,7 +1,7 @@
 """Codes, groups and certificates of the directory."""
 
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
@@ -175,6 +175,22 @@ def test_a_moment_without_zone_is_a_defect() -> None:
     """A moment without a time zone would be read in the machine's zone; it is not accepted."""
     with pytest.raises(TypeError, match="time zone"):
         Directory(ALL).may_send("H56", datetime(2026, 1, 1))  # noqa: DTZ001 - the defect under test
+
+
+@pytest.mark.parametrize(
+    ("at", "exists"),
+    [
+        (datetime(9999, 12, 31, 23, tzinfo=UTC), True),
+        (datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14))), False),
+    ],
+    ids=["last day", "first day"],
+)
+def test_the_ends_of_the_calendar_have_days_too(at: datetime, *, exists: bool) -> None:
+    """A moment that Vietnamese time cannot state, which anybody may claim to sign at, is on the nearest day."""
+    directory = Directory(ALL)
+    assert directory.may_send("H56", at) is exists
+    assert directory.may_receive("H56", at) is exists
+    assert bool(directory.resolve("@communes", "H56", at)) is exists
 
 
 def test_a_certificate_speaks_for_its_organisation_within_its_enrolment() -> None:

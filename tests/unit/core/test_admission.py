@@ -1,7 +1,7 @@
 """The rules of admission, each on its own and in their order."""
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -50,6 +50,8 @@ def test_a_faultless_header_is_admitted(header: Header, directory: Directory, no
         judge(replace(header, document_type=code), directory, now)
     full = replace(header, subject="x" * 500, number="1" * 20, notation="y" * 60, document_id="z" * 200)
     judge(replace(full, recipients=("H56.1",) * 3, expires_at=now + SECOND), directory, now)
+    first, last = datetime(2000, 1, 1, tzinfo=UTC), datetime(2199, 12, 31, 23, 59, 59, tzinfo=UTC)
+    judge(replace(header, created_at=first, due_at=last, expires_at=last), directory, now)
 
 
 @pytest.mark.parametrize(
@@ -67,6 +69,11 @@ def test_a_faultless_header_is_admitted(header: Header, directory: Directory, no
         ({"document_id": ""}, Reason.HEADER_MALFORMED),
         ({"document_type": "CV"}, Reason.HEADER_MALFORMED),
         ({"references": ("17/UBND",)}, Reason.HEADER_MALFORMED),
+        ({"due_at": datetime(9999, 12, 31, 23, tzinfo=UTC)}, Reason.HEADER_MALFORMED),
+        ({"due_at": datetime(2200, 1, 1, tzinfo=UTC)}, Reason.HEADER_MALFORMED),
+        ({"expires_at": datetime(9999, 12, 31, 23, tzinfo=UTC)}, Reason.HEADER_MALFORMED),
+        ({"created_at": datetime(1, 1, 1, tzinfo=UTC)}, Reason.HEADER_MALFORMED),
+        ({"created_at": datetime(1999, 12, 31, 23, 59, 59, tzinfo=UTC)}, Reason.HEADER_MALFORMED),
         ({"recipients": ()}, Reason.RECIPIENTS_EMPTY),
         ({"recipients": ("H56.1",) * 4}, Reason.RECIPIENTS_TOO_MANY),
     ],

@@ -11,8 +11,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from axis.crypto.algorithms import usable_key
 from axis.crypto.authority import Credential, issue_signing, new_key
 from axis.crypto.keys import SigningIdentity
+from axis.crypto.refusals import SignatureRefused
 from axis.crypto.signing import sign_detached, verify_detached
 from tests.unit.crypto.forge import (
     CONTENT,
@@ -120,6 +122,14 @@ def test_pss_with_other_parameters(
         signer_identity, now, change, sign=lambda a: key.sign(a, padding.PSS(padding.MGF1(mask), salt), outer)
     )
     assert refusal(signature).reason == "algorithm-refused"
+
+
+def test_a_public_exponent_that_makes_verifying_dear() -> None:
+    """Anyone may make a certificate with a long exponent; a key with the longest usual one is taken."""
+    modulus = rsa.generate_private_key(65537, 2048).public_key().public_numbers().n
+    usable_key(rsa.RSAPublicNumbers(2**32 - 1, modulus).public_key(), SignatureRefused)
+    with pytest.raises(SignatureRefused, match="an exponent of 33 bits"):
+        usable_key(rsa.RSAPublicNumbers(2**32 + 1, modulus).public_key(), SignatureRefused)
 
 
 def test_an_algorithm_for_another_type_of_key(identity: SigningIdentity, now: datetime) -> None:

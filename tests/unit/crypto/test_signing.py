@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from axis.crypto.authority import Credential, create_authority, issue_signing, new_key
 from axis.crypto.keys import SigningIdentity
 from axis.crypto.refusals import SignatureRefused
-from axis.crypto.signing import MAX_SIGNATURE_BYTES, CmsSigner, sign_detached, verify_detached
+from axis.crypto.signing import MAX_SIGNATURE_BYTES, CmsSigner, ValidSigner, sign_detached, verify_detached
+from axis.errors import Unavailable
 
 CONTENT = "Kế hoạch phòng, chống thiên tai năm 2027".encode()
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
@@ -33,6 +34,16 @@ def test_a_signature_gives_back_who_signed_when_and_how(identity: SigningIdentit
     facts = verify_detached(CONTENT, sign_detached(CONTENT, identity, at))
     assert (facts.algorithm, facts.legacy, facts.signing_time) == ("ecdsa-p256-sha256", False, now)
     assert facts.certificate == identity.certificate.public_bytes(Encoding.DER)
+
+
+@pytest.mark.parametrize("outside", [timedelta(days=-2), timedelta(days=365 * 12)])
+def test_a_key_does_not_sign_when_its_certificate_is_not_valid(outside: timedelta) -> None:
+    """Before its first and after its last second nobody would accept the signature; within it signs."""
+    signer = ValidSigner(_IDENTITY)
+    assert verify_detached(CONTENT, signer.sign(CONTENT, _MADE)).signing_time == _MADE
+    with pytest.raises(Unavailable, match="have the certificate renewed") as caught:
+        signer.sign(CONTENT, _MADE + outside)
+    assert "gia hạn" in caught.value.args[0].vietnamese
 
 
 def test_a_local_time_is_signed_as_utc(identity: SigningIdentity) -> None:

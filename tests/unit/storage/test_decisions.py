@@ -36,7 +36,7 @@ def die_before(statement, connection):
 path, statement = sys.argv[1], int(sys.argv[2])
 store = SqliteDecisions(path, {CHANGELOG!r})
 position = store.position(0)
-die_before(statement, store._connection)
+die_before(statement, store._database.connection)
 store.apply(0, [(str(n), Decision(sha256(b""), bytes(500))) for n in range(position, position + 3)], position + 3)
 """
 
@@ -148,9 +148,9 @@ def test_lookups_from_another_thread_are_answered(store: SqliteDecisions) -> Non
 
 def test_a_store_that_cannot_be_read_says_so(store: SqliteDecisions) -> None:
     """A fault of SQLite never leaves the adapter as SQLite's own."""
-    store._connection.execute("DROP TABLE decision")
+    store._database.connection.execute("DROP TABLE decision")
     with pytest.raises(Unavailable, match="cannot read the decision store"):
         store.lookup(["a"])
     with pytest.raises(Unavailable, match="cannot write the decision store"):
         store.forget(0)
-    assert not store._connection.in_transaction
+    assert not store._database.connection.in_transaction

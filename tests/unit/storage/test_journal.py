@@ -1,9 +1,11 @@
 """The journal of a node: what is in it survives, what failed is not in it, and no message id is burnt."""
 
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,17 +19,38 @@ from axis.core.digest import sha256
 from axis.core.envelope import MessageId
 from axis.core.receipt import Event
 from axis.core.retry import RetrySchedule
-from axis.errors import OutcomeUnknown, Unavailable
+from axis.errors import ConfigurationError, OutcomeUnknown, Unavailable
 from axis.ports import Append
 from axis.producers.publish import Draft, DraftPart, Publisher
 from axis.storage.blobs import open_store
-from axis.storage.journal import Journal, StoredDelivery, StoredReceipt, StoredSubmission
+from axis.storage.journal import Journal, StoredDelivery, StoredReceipt, StoredRejection, StoredSubmission
 from tests.unit.storage.full_disk import full_disk
 
 NOW = datetime(2026, 11, 22, 3, 0, 0, 123456, tzinfo=UTC)
 
 STATEMENTS = 4
 """Of keeping two documents with the position behind them: begin, two inserts and the position; then the commit."""
+
+UNNUMBERED = """
+CREATE TABLE submission (
+    message_id TEXT PRIMARY KEY, digest BLOB NOT NULL UNIQUE, topic TEXT NOT NULL, value BLOB NOT NULL,
+    state TEXT NOT NULL, stored_at TEXT NOT NULL
+);
+CREATE TABLE receipt (
+    digest BLOB PRIMARY KEY, message_id TEXT, event TEXT NOT NULL, issuer TEXT NOT NULL, value BLOB NOT NULL,
+    received_at TEXT NOT NULL
+);
+CREATE INDEX receipt_of ON receipt (message_id);
+CREATE TABLE delivery (
+    sender TEXT NOT NULL, message_id TEXT NOT NULL, digest BLOB NOT NULL, value BLOB NOT NULL,
+    delivered_at TEXT NOT NULL, receipt BLOB, receipt_appended INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (sender, message_id)
+);
+CREATE TABLE cursor (topic TEXT PRIMARY KEY, next_offset INTEGER NOT NULL);
+INSERT INTO delivery VALUES ('H56', 'a', x'00', x'01', '2026-11-22T03:00:00+00:00', x'02', 0);
+INSERT INTO cursor VALUES ('inbox', 7);
+"""
+"""A journal as the first version left it."""
 
 WRITER = """
 import os, signal, sys
@@ -45,7 +68,7 @@ def die_before(statement, connection):
     connection.set_trace_callback(trace)
 
 journal = Journal(Path(sys.argv[1]))
-die_before(int(sys.argv[2]), journal._connection)
+die_before(int(sys.argv[2]), journal._database.connection)
 with journal.together():
     for name in (b"a", b"b"):
         at = datetime.now(UTC)
@@ -119,7 +142,43 @@ def test_a_document_is_kept_once_for_each_sender(journal: Journal) -> None:
     assert not journal.add_delivery(replace(first, digest=sha256(b"other"), value=b"other"))
     assert journal.add_delivery(delivery("a", "H56.1"))
     assert journal.delivery("H56", "a") == first
-    assert len(journal.deliveries(message_id="a")) == 2
+    assert len(list(journal.deliveries(message_id="a"))) == 2
+
+
+def test_a_document_is_completed(journal: Journal) -> None:
+    """A record that carries more replaces that of the same sender's document alone, and changes nothing else of it."""
+    for sender in ("H56", "H56.1"):
+        journal.add_delivery(delivery("a", sender))
+    journal.complete_delivery("H56", "a", b"whole")
+    assert journal.delivery("H56", "a") == replace(delivery("a"), value=b"whole")
+    assert journal.delivery("H56.1", "a") == delivery("a", "H56.1")
+
+
+def rejection(name: str, offset: int) -> StoredRejection:
+    """A rejected record that is told apart by its name."""
+    return StoredRejection(sha256(name.encode()), offset, NOW, "undecodable", "no Avro", "directory 1")
+
+
+def test_a_rejected_record_is_kept_until_it_passes(journal: Journal, path: Path) -> None:
+    """Once for the same bytes, with the latest judgement, also after the file was opened again."""
+    journal.keep_rejection(rejection("b", 2), b"b")
+    journal.keep_rejection(rejection("a", 1), None)
+    again = replace(rejection("b", 3), reason="not-addressed", judged_by="directory 2")
+    journal.keep_rejection(again, b"b")
+    reopened = Journal(path)
+    assert reopened.rejections() == [rejection("a", 1), again]
+    assert [reopened.rejected_value(sha256(name)) for name in (b"a", b"b", b"c")] == [None, b"b", None]
+    reopened.remove_rejection(sha256(b"b"))
+    assert journal.rejections() == [rejection("a", 1)]
+    reopened.close()
+
+
+def test_nobody_else_reads_a_journal(path: Path, journal: Journal) -> None:
+    """Neither the folders that are made for it nor any of its files is open to other users of the machine."""
+    journal.add_delivery(delivery("a"))
+    made = [path.parent.parent, path.parent, *path.parent.iterdir()]
+    assert {each.name for each in made} >= {"nodes", "journal.db", "journal.db-wal"}
+    assert [each.name for each in made if each.stat().st_mode & 0o077] == []
 
 
 def test_the_first_handover_receipt_stands(journal: Journal) -> None:
@@ -128,8 +187,65 @@ def test_the_first_handover_receipt_stands(journal: Journal) -> None:
     for value in (b"first", b"second"):
         journal.store_handovers([("H56", MessageId("a"), value)])
     assert [each.receipt for each in journal.deliveries(waiting=True)] == [b"first"]
-    journal.handover_appended("H56", MessageId("a"))
-    assert journal.deliveries(waiting=True) == []
+    journal.set_handover_appended("H56", "a", appended=True)
+    assert not list(journal.deliveries(waiting=True))
+
+
+def test_a_receipt_that_was_not_acknowledged_is_unsent(journal: Journal) -> None:
+    """A document that nobody has taken is not among the unsent receipts; one whose receipt was refused is again."""
+    for name in ("a", "b"):
+        journal.add_delivery(delivery(name))
+    journal.store_handovers([("H56", MessageId("b"), b"receipt")])
+    for appended, unsent in ((True, []), (False, ["b"])):
+        journal.set_handover_appended("H56", "b", appended=appended)
+        assert [each.message_id for each in journal.unsent_handovers()] == unsent
+
+
+def test_deliveries_may_change_while_they_are_gone_through(journal: Journal) -> None:
+    """What is gone through was settled at the beginning, each with what is known of it by now."""
+    for name in ("a", "b"):
+        journal.add_delivery(delivery(name))
+    seen = []
+    for each in journal.deliveries(waiting=True):
+        seen.append(each.receipt)
+        journal.store_handovers([("H56", MessageId("b"), b"receipt")])
+        journal.set_handover_appended("H56", "b", appended=True)
+        journal.add_delivery(delivery("c"))
+    assert seen == [None, b"receipt"]
+
+
+def test_a_position_keeps_the_identity_of_its_topic(journal: Journal) -> None:
+    """The identity is noted once and stays until another one is noted."""
+    journal.set_position("inbox", 1)
+    assert journal.origin("inbox") is journal.origin("other") is None
+    journal.set_position("inbox", 2, "first")
+    journal.set_position("inbox", 3)
+    assert (journal.position("inbox"), journal.origin("inbox")) == (3, "first")
+    journal.set_position("inbox", 0, "second")
+    assert (journal.position("inbox"), journal.origin("inbox")) == (0, "second")
+
+
+def test_a_journal_of_the_first_version_is_brought_up_to_date(path: Path) -> None:
+    """Everything in it stays, what is new is usable, and opening it again changes nothing."""
+    path.parent.mkdir(parents=True)
+    with closing(sqlite3.connect(path)) as first:
+        first.executescript(UNNUMBERED)
+    for _ in range(2):
+        journal = Journal(path)
+        assert (journal.position("inbox"), journal.origin("inbox")) == (7, None)
+        assert [each.receipt for each in journal.unsent_handovers()] == [b"\x02"]
+        journal.close()
+
+
+def test_a_journal_of_a_later_version_is_left_alone(path: Path) -> None:
+    """Software that does not know its form says so, and does not touch it."""
+    Journal(path).close()
+    with closing(sqlite3.connect(path)) as later:
+        later.execute("PRAGMA user_version = 99")
+    before = path.read_bytes()
+    with pytest.raises(ConfigurationError, match="version 99, expected at most 3"):
+        Journal(path)
+    assert path.read_bytes() == before
 
 
 def test_a_block_is_stored_whole_or_not_at_all(journal: Journal) -> None:
@@ -143,11 +259,11 @@ def test_a_block_is_stored_whole_or_not_at_all(journal: Journal) -> None:
 
     with pytest.raises(ValueError, match="of the block's own"):
         fail()
-    assert (journal.position("inbox"), journal.deliveries()) == (0, [])
+    assert (journal.position("inbox"), list(journal.deliveries())) == (0, [])
     with journal.together():
         journal.add_delivery(delivery("a"))
         journal.set_position("inbox", 1)
-    assert (journal.position("inbox"), journal.deliveries()) == (1, [delivery("a")])
+    assert (journal.position("inbox"), list(journal.deliveries())) == (1, [delivery("a")])
 
 
 def test_a_full_disk_burns_no_message_id(journal: Journal, path: Path) -> None:
@@ -159,7 +275,7 @@ def test_a_full_disk_burns_no_message_id(journal: Journal, path: Path) -> None:
         lambda: journal.store_submission(failed),
         lambda: journal.set_state(MessageId("a"), State.ACCEPTED),
         lambda: journal.store_handovers([("H56", MessageId("d"), b"receipt")]),
-        lambda: journal.handover_appended("H56", MessageId("d")),
+        lambda: journal.set_handover_appended("H56", "d", appended=True),
         lambda: journal.set_position("inbox", 1),
     ]
     with full_disk(path):
@@ -167,7 +283,7 @@ def test_a_full_disk_burns_no_message_id(journal: Journal, path: Path) -> None:
             with pytest.raises(Unavailable, match="check its disk"):
                 write()
         assert journal.submissions() == [submission("a")]
-        assert journal.deliveries() == [delivery("d")]
+        assert list(journal.deliveries()) == [delivery("d")]
     journal.store_submission(failed)
     assert journal.submission(message_id=MessageId("b")) == failed
 
@@ -184,6 +300,13 @@ def test_a_node_killed_at_any_statement_keeps_documents_and_position_in_step(
     expected = (0, []) if killed else (2, ["a", "b"])
     assert (journal.position("inbox"), [each.message_id for each in journal.deliveries()]) == expected
     journal.close()
+
+
+def test_a_journal_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
+    """Where no folder can be made the command says so, and does not end with a traceback."""
+    (tmp_path / "file").touch()
+    with pytest.raises(Unavailable, match="cannot open the journal"):
+        Journal(tmp_path / "file" / "H56" / "journal.db")
 
 
 def test_a_damaged_journal_is_reported(path: Path) -> None:

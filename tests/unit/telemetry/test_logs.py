@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator
 import pytest
 import structlog
 from prometheus_client import CollectorRegistry
+from structlog.contextvars import bound_contextvars
 from structlog.stdlib import BoundLogger
 
 from axis.core.disposition import Reason
 from axis.errors import Unavailable
-from axis.telemetry.logs import LogFormat, configure_logs, correlated
+from axis.telemetry.logs import LogFormat, configure_logs, counted_events
 from axis.telemetry.metrics import Metrics
 from axis.telemetry.vocabulary import LogLevel
 
@@ -78,7 +79,7 @@ def test_correlation_facts_stand_in_every_event_of_the_block(lines: Lines, log: 
         log().info("receipt.signed")
 
     async def outer() -> None:
-        with correlated(message_id="m-1", sender="H56.14812", partition=3, offset=7, trace_id=None):
+        with bound_contextvars(message_id="m-1", sender="H56.14812", partition=3, offset=7):
             await asyncio.create_task(inner())
             logging.getLogger("aiokafka").warning("Heartbeat failed")
         log().info("router.idle")
@@ -89,7 +90,7 @@ def test_correlation_facts_stand_in_every_event_of_the_block(lines: Lines, log: 
     bound = {"message_id": "m-1", "sender": "H56.14812", "partition": 3, "offset": 7}
     assert own.items() >= bound.items()
     assert foreign.items() >= bound.items()
-    assert not after.keys() & {*bound, "trace_id"}
+    assert not after.keys() & bound.keys()
 
 
 @pytest.mark.parametrize("log_format", LogFormat)
@@ -175,21 +176,23 @@ def test_a_fact_cannot_replace_the_frame(lines: Lines, log: NewLogger) -> None:
 
 
 def test_events_are_counted_by_level(lines: Lines, log: NewLogger) -> None:
-    """Each event that is written counts once under its level; one below the threshold does not."""
+    """Each event of the block that is written counts once under its level; one below the threshold does not."""
     registry = CollectorRegistry()
-    configure_logs(stream=lines, metrics=Metrics(registry))
+    configure_logs(stream=lines)
 
-    log().debug("router.idle")
-    log().info("router.idle")
-    log().error("broker.lost")
-    logging.getLogger("aiokafka").warning("Heartbeat failed")
-    logging.getLogger("aiokafka").log(35, "Between warning and error")
+    with counted_events(Metrics(registry)):
+        log().debug("router.idle")
+        log().info("router.idle")
+        log().error("broker.lost")
+        logging.getLogger("aiokafka").warning("Heartbeat failed")
+        logging.getLogger("aiokafka").log(35, "Between warning and error")
+    log().info("router.stopped")
 
     counts = {
         level: registry.get_sample_value("axis_log_events_total", {"level": level}) for level in LogLevel
     }
     assert counts == {"debug": 0, "info": 1, "warning": 2, "error": 1, "critical": 0}
-    assert len(lines.text()) == 4
+    assert len(lines.text()) == 4 + 1
 
 
 def test_libraries_stay_silent_below_info_when_the_axis_speaks_of_details(

@@ -1,0 +1,396 @@
+"""The router's loop against a simple model: arrivals, piece boundaries and mishaps at every moment of its calls."""
+
+import asyncio
+from collections.abc import Collection, Iterator, Sequence
+from itertools import accumulate, chain, repeat
+from typing import Final
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from axis.consumers import route
+from axis.core.disposition import Reason
+from axis.core.envelope import Urgency
+from axis.core.receipt import SignedReceipt
+from axis.core.topics import RECEIPTS
+from axis.ports import PartitionId, Record
+from axis.schemas import avro
+from axis.schemas.avro import Decision
+from axis.testing.bus import MemoryGroupReader, MemoryTransaction
+from axis.testing.log import Commit, deaf, outage
+from tests.attack.forge import part
+from tests.unit.consumers.ledger import Ledger
+from tests.unit.consumers.script import (
+    Mishap,
+    Variety,
+    at,
+    document,
+    express,
+    garbage,
+    handover,
+    play,
+    rival,
+    strike,
+)
+from tests.unit.consumers.town import (
+    EXPRESS,
+    GROUP,
+    NAME,
+    OFFICE,
+    OTHER_WARD,
+    STANDARD,
+    STRANGER,
+    WARD,
+    Site,
+    Town,
+    found_town,
+)
+
+DEADLINE_SECONDS: Final = 30
+MIB: Final = 1024 * 1024
+CROWD: Final = tuple(f"H56.C{number}" for number in range(40))
+_GAPS: Final = st.integers(0, 12)
+
+
+@pytest.fixture(scope="session")
+def varied(town: Town) -> Variety:
+    """The same arrivals for every example, because signing costs most."""
+    return Variety(town)
+
+
+@pytest.fixture(scope="session")
+def runner() -> Iterator[asyncio.Runner]:
+    """One loop for all examples."""
+    with asyncio.Runner() as runner:
+        yield runner
+
+
+@pytest.fixture
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pieces of three records, so that a few submissions have boundaries between them."""
+    monkeypatch.setattr(route, "_PIECE_RECORDS", 3)
+    monkeypatch.setattr(route, "_EXPRESS_RECORDS", 2)
+
+
+@pytest.fixture(scope="module")
+def crowded(tmp_path_factory: pytest.TempPathFactory) -> Town:
+    """A town with many recipients."""
+    return found_town(tmp_path_factory.mktemp("crowded"), CROWD)
+
+
+@settings(max_examples=100)
+@given(
+    arrivals=st.lists(st.tuples(_GAPS, st.integers(0, 10_000)), max_size=30),
+    mishaps=st.lists(st.tuples(st.integers(1, 40), st.sampled_from(Mishap)), max_size=4),
+    sizes=st.lists(st.integers(1, 8), max_size=8),
+    batch_records=st.integers(1, 12),
+)
+def test_whatever_arrives_and_strikes_all_is_answered_once_and_in_order(
+    town: Town,
+    varied: Variety,
+    runner: asyncio.Runner,
+    arrivals: list[tuple[int, int]],
+    mishaps: list[tuple[int, Mishap]],
+    sizes: list[int],
+    batch_records: int,
+) -> None:
+    """Each commit holds the effects of exactly those submissions that its positions go past, in their order."""
+    moments = accumulate(gap for gap, _ in arrivals)
+    chosen = [(moment, varied[each]) for moment, (_, each) in zip(moments, arrivals, strict=True)]
+    strikes = accumulate(gap for gap, _ in mishaps)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(route, "_PIECE_RECORDS", 3)
+        patch.setattr(route, "_EXPRESS_RECORDS", 2)
+        runner.run(
+            play(
+                town,
+                chosen,
+                zip(strikes, [mishap for _, mishap in mishaps], strict=True),
+                sizes=chain(sizes, repeat(1000)),
+                batch_records=batch_records,
+            )
+        )
+
+
+def makes_a_difference(mishap: Mishap, moment: str) -> bool:
+    """Tell whether a mishap at a moment is another one than at the moment before."""
+    match mishap:
+        case Mishap.OUTAGE:
+            return True
+        case Mishap.LATE_COMMIT:
+            return moment == "before commit"
+        case _:
+            # But for what the call raises, before one call is after the one before it.
+            return not moment.startswith("before")
+
+
+@pytest.mark.usefixtures("small_pieces")
+@pytest.mark.parametrize("mishap", Mishap)
+async def test_a_mishap_at_any_moment_of_any_call_loses_and_doubles_nothing(
+    town: Town, mishap: Mishap
+) -> None:
+    """Both lanes in hand, more of the express lane arriving between two pieces: whichever moment, the model holds."""
+    first = document(town, OFFICE, WARD, OTHER_WARD)
+    urgent = express(town, WARD, OTHER_WARD)
+    story = [
+        *at(0, express(town, OFFICE, WARD), urgent, first, first, document(town, WARD, OFFICE)),
+        *at(0, handover(town, first, WARD), garbage(1), rival(town, first, Urgency.NORMAL)),
+        (0, (first, EXPRESS)),
+        *at(18, express(town, OFFICE, WARD), express(town, OFFICE, WARD), urgent),
+        *at(30, document(town, OFFICE, WARD), express(town, OFFICE, WARD)),
+    ]
+    site, script = await play(town, story)
+    assert site.notes.failures == []
+    for moment, name in enumerate(script.moments, 1):
+        if makes_a_difference(mishap, name):
+            await play(town, story, [(moment, mishap)])
+
+
+async def test_express_work_that_arrives_between_two_pieces_goes_first_and_passes_nothing(town: Town) -> None:
+    """Both lanes wait, with more than one piece: what arrives after each piece is committed before the backlog is."""
+    site = Site(town)
+    early = [express(town, OFFICE, WARD) for _ in range(4)]
+    late = [express(town, OFFICE, WARD) for _ in range(3)]
+    backlog = [document(town, OFFICE, WARD) for _ in range(70)]
+    for each in (*early, *backlog):
+        site.submit(each.value, each.place)
+    waiting = list(late)
+
+    def arrive(moment: str) -> None:
+        if moment == "after standard work" and waiting:
+            site.submit(waiting.pop(0).value, EXPRESS)
+
+    site.bus.listener = arrive
+    await site.route()
+    assert lanes(site)[-1] == {STANDARD}
+    assert site.inbox(WARD)[:7] == [each.value for each in (*early, *late)]
+    Ledger({each.value: each for each in (*early, *late, *backlog)}).judge(site)
+
+
+async def test_one_fetch_of_both_lanes_is_carried_out_lane_by_lane(town: Town) -> None:
+    """A position is never advanced past an express record that is in hand together with standard ones."""
+    site = Site(town)
+    first = [
+        *(express(town, OFFICE, WARD) for _ in range(2)),
+        *(document(town, OFFICE, WARD) for _ in range(40)),
+    ]
+    late = express(town, OFFICE, WARD)
+    waiting = [*first]
+
+    def arrive() -> None:
+        if not waiting:
+            site.task.stop()
+        while waiting:
+            each = waiting.pop(0)
+            site.submit(each.value, each.place)
+
+    def interrupt(moment: str) -> None:
+        if moment == "after standard work" and not site.inbox(WARD)[2:]:
+            site.bus.listener = deaf
+            site.submit(late.value, EXPRESS)
+
+    site.on_idle, site.bus.listener = arrive, interrupt
+    await site.route()
+    assert lanes(site) == [{EXPRESS}, {EXPRESS}, {STANDARD}]
+    Ledger({each.value: each for each in (*first, late)}).judge(site)
+
+
+async def test_a_flood_of_express_work_does_not_shut_the_standard_lane_out(town: Town) -> None:
+    """However much arrives in the express lane, what stands in the standard lane has its turn."""
+    site = Site(town)
+    flood = [express(town, OFFICE, WARD) for _ in range(12)]
+    letter = document(town, OFFICE, WARD)
+    site.submit(letter.value)
+    waiting = list(flood)
+
+    def arrive(moment: str) -> None:
+        if moment in {"before rewind", "after express work"} and waiting:
+            site.submit(waiting.pop(0).value, EXPRESS)
+
+    site.bus.listener = arrive
+    await site.route()
+    assert site.inbox(WARD).index(letter.value) < len(flood)
+    Ledger({each.value: each for each in (*flood, letter)}).judge(site)
+
+
+@pytest.mark.usefixtures("small_pieces")
+@pytest.mark.parametrize("mishap", [None, Mishap.OUTAGE, Mishap.KILL, Mishap.KILL_AND_LOSE_DISK])
+async def test_a_copy_in_the_wrong_lane_of_a_pending_document_gets_no_uncommitted_receipt(
+    town: Town, mishap: Mishap | None
+) -> None:
+    """It is refused for its lane before the document is decided, while that is pending, and when it is committed."""
+    site = Site(town)
+    letter, other = document(town, OFFICE, WARD), document(town, OFFICE, WARD)
+    for each in (letter, *[other] * 9):
+        site.submit(each.value)
+    site.submit(letter.value, EXPRESS)
+    copies = [1, 1]
+
+    def copy_then_strike(moment: str) -> None:
+        if len(copies) == 2 and moment == "after standard work":
+            copies.pop()
+        elif len(copies) == 1 and moment == "after standard work":
+            # Examined and decided: the first piece is pending.
+            copies.pop()
+            site.submit(letter.value, EXPRESS)
+        elif not copies and moment == "after express work" and mishap is not None:
+            copies.extend([0, 0, 0])
+            strike(mishap, site, moment)
+
+    site.bus.listener = copy_then_strike
+    await site.route()
+    site.submit(letter.value, EXPRESS)
+    await site.route()
+    Ledger({each.value: each for each in (letter, other)}).judge(site)
+    assert [each for each in reasons(site) if each is not None] == [Reason.WRONG_LANE] * 3
+
+
+@pytest.mark.parametrize("known", [False, True])
+async def test_a_copy_in_the_wrong_partition_is_refused_whatever_the_store_holds(
+    town: Town, known: bool
+) -> None:
+    """A process that has the right partition too answers it as one that does not."""
+    site = Site(town)
+    stray = document(town, STRANGER, WARD)
+    if known:
+        site.decisions.apply(1, [(stray.key, Decision(stray.digest, b"the receipt of partition 1"))], 1)
+    site.submit(stray.value)
+    await site.route()
+    assert reasons(site) == [Reason.WRONG_PARTITION]
+    assert site.inbox(WARD) == []
+    assert site.inbox(STRANGER) == [record.value for record in site.bus.records(RECEIPTS)]
+
+
+@pytest.mark.parametrize("step", ["open", "restore"])
+async def test_a_task_that_waits_to_be_opened_can_be_stopped(town: Town, step: str) -> None:
+    """Neither a broker that does not answer nor a long history holds up a shutdown or a rebalance."""
+    site = Site(town)
+    reached = asyncio.Event()
+
+    class Waiting(MemoryTransaction):
+        async def open(self) -> None:
+            await super().open()
+            if step == "open":
+                await for_ever()
+
+    class LongHistory:
+        async def restore(self, partition: int) -> int:
+            del partition
+            return await for_ever()
+
+    async def for_ever() -> int:
+        reached.set()
+        await asyncio.Event().wait()
+        return 0
+
+    site.new_transaction = lambda: Waiting(site.bus, NAME, GROUP)
+    site.changes["changelog"] = LongHistory()
+    running = asyncio.create_task(site.new_task().run())
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        await reached.wait()
+        site.task.stop()
+        await running
+    assert site.notes.restored == []
+
+
+async def test_a_stopped_task_finishes_the_batch_in_hand(town: Town) -> None:
+    """What was examined is committed, and what was not taken yet is left to the next one."""
+    site = Site(town, batch_records=2)
+    letters = [document(town, OFFICE, WARD) for _ in range(3)]
+    for each in letters:
+        site.submit(each.value)
+
+    def stop(moment: str) -> None:
+        if moment == "before standard work":
+            site.task.stop()
+
+    site.bus.listener = stop
+    await site.route()
+    assert site.inbox(WARD) == [each.value for each in letters[:2]]
+    assert site.bus.position(GROUP, STANDARD) == 2
+
+
+async def test_a_stop_ends_the_wait_for_work(town: Town) -> None:
+    """A rebalance waits for the task, and what the task waits for may come after the rebalance only."""
+    site = Site(town)
+    reached = asyncio.Event()
+
+    class Rebalancing(MemoryGroupReader):
+        async def take(
+            self, places: Collection[PartitionId], limit: int, wait_seconds: float
+        ) -> Sequence[Record]:
+            del places, limit
+            if wait_seconds:
+                reached.set()
+                await asyncio.Event().wait()
+            return ()
+
+    site.changes["submissions"] = Rebalancing(site.bus, GROUP, (EXPRESS, STANDARD))
+    running = asyncio.create_task(site.new_task().run())
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        await reached.wait()
+        site.task.stop()
+        await running
+
+
+async def test_a_task_without_its_partitions_opens_nothing(town: Town) -> None:
+    """It would fence the task that has them now, also when it lost them through the failure that it waits out."""
+    site = Site(town)
+    opened: list[MemoryTransaction] = []
+
+    def make() -> MemoryTransaction:
+        opened.append(MemoryTransaction(site.bus, NAME, GROUP))
+        return opened[-1]
+
+    def lose(moment: str) -> None:
+        if moment == "before rewind":
+            site.submissions.assign([EXPRESS])
+            raise outage(moment)
+
+    site.new_transaction, site.bus.listener = make, lose
+    await site.route()
+    assert len(opened) == 1
+    assert len(site.notes.failures) == 1
+
+
+@pytest.mark.parametrize("urgency", [Urgency.NORMAL, Urgency.FLASH])
+@pytest.mark.parametrize(("records", "parts"), [(32, 15), (100, 1)])
+async def test_what_one_transaction_writes_is_bounded(
+    crowded: Town, urgency: Urgency, records: int, parts: int
+) -> None:
+    """Records of nearly 1 MiB, or many small ones, to 40 recipients: a limit, and at most one record's copies over it."""
+    site = Site(crowded)
+    content = bytes(64 * 1024)
+    carried = [part(f"{number}.bin", content) for number in range(parts)]
+    letters = [document(crowded, OFFICE, *CROWD, parts=carried, urgency=urgency) for _ in range(records)]
+    for each in letters:
+        site.submit(each.value, each.place)
+    await site.route()
+    sizes = [sum(len(each.value or b"") for each in commit.records) for commit in routed(site)]
+    one = len(CROWD) * len(letters[0].value) + 64 * 1024
+    assert max(sizes) < 32 * MIB + one
+    assert len(sizes) <= 2 * sum(sizes) / (32 * MIB) + 1, (
+        "a transaction costs nearly the same whatever it holds"
+    )
+    Ledger({each.value: each for each in letters}).judge(site)
+
+
+def routed(site: Site) -> list[Commit]:
+    """Return the router's commits."""
+    return [commit for commit in site.bus.commits if commit.writer is not None]
+
+
+def lanes(site: Site) -> list[set[PartitionId]]:
+    """Return whose positions each of the router's commits advances."""
+    return [set(commit.positions) for commit in routed(site)]
+
+
+def reasons(site: Site) -> list[str | None]:
+    """Return the reasons in the legal record, in order."""
+    found = []
+    for record in site.bus.records(RECEIPTS):
+        signed = avro.decode(record.value or b"")
+        assert isinstance(signed, SignedReceipt)
+        found.append(avro.decode_receipt(signed.statement).reason)
+    return found
