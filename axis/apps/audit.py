@@ -6,6 +6,10 @@ read, so for the oracle a cut is made first:
     1  the router's committed positions: what stands before them is decided
     2  the ends of all outputs, once every transaction that was open at 1 is settled in all of them
     3  the ends of the submission lanes, so that whatever an output follows from is read as well
+    4  when the receipts are read, the committed positions again: they have passed everything that was decided by 2
+
+Every submission is examined anew by the router's own rules, so that an acceptance or a refusal can be compared with what
+had to be decided.
 
 Nothing is committed and no group is joined: reading disturbs nobody.
 """
@@ -17,26 +21,36 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from axis.admin.kafka import Bound, TopicAdmin
-from axis.apps import wiring
+from axis.apps import topics, wiring
 from axis.apps.router import GROUP
 from axis.connection import connect_as
-from axis.consumers.establish import establish, place_of, quarantine_entry
+from axis.consumers.establish import content_of, establish, place_of, quarantine_entry
+from axis.consumers.examine import Candidate, Examiner
 from axis.consumers.kafka import PartitionReader
 from axis.consumers.replay import Period, Progress, Replayed, Replayer
-from axis.consumers.verify import Verifier
+from axis.consumers.verify import VerifiedEnvelope, Verifier
 from axis.core.addressing import Directory, OrganisationCode
+from axis.core.coverage import Coverage, Shortened
 from axis.core.digest import Digest, sha256
 from axis.core.findings import Report
-from axis.core.history import Content, Entry, LaneScope
+from axis.core.history import Content, Entry, Expectation, LaneScope, Rules, Unestablished
 from axis.core.inbox_reconciliation import InboxReconciliation
 from axis.core.policy import AcceptancePolicy
+from axis.core.receipt import Outcome
 from axis.core.reconciliation import Reconciliation
-from axis.core.topics import QUARANTINE, RECEIPTS, SUBMISSIONS_EXPRESS, SUBMISSIONS_STANDARD, inbox_topic
+from axis.core.routing import consigned
+from axis.core.topics import (
+    QUARANTINE,
+    RECEIPTS,
+    SUBMISSIONS_EXPRESS,
+    SUBMISSIONS_STANDARD,
+    Declaration,
+    inbox_topic,
+)
 from axis.errors import ConfigurationError, Refused, Unavailable
 from axis.ports import PartitionId, Record
 from axis.settings import Settings
-from axis.telemetry.metrics import Metrics
-from axis.telemetry.vocabulary import ReplayPurpose
+from axis.storage.blobs import open_store
 
 KINDS: Final = ("submissions", "receipts", "quarantine", "inboxes")
 """The parts of a history that can be asked for by name."""
@@ -48,6 +62,8 @@ _LANES: Final = (SUBMISSIONS_EXPRESS, SUBMISSIONS_STANDARD)
 _INBOXES_AT_ONCE: Final = 32
 _BROKER_CLOCK_MARGIN: Final = timedelta(minutes=5)
 _SETTLE_SECONDS: Final = 180.0
+_POSITION_SECONDS: Final = 10.0
+"""How long the positions may come after the outputs of the same transaction."""
 _POLL_SECONDS: Final = 0.2
 
 
@@ -58,7 +74,6 @@ async def reconcile(
     since: datetime | None = None,
     until: datetime | None = None,
     progress: Progress | None = None,
-    metrics: Metrics | None = None,
 ) -> Report:
     """Compare submissions, deliveries and receipts of an installation.
 
@@ -68,29 +83,37 @@ async def reconcile(
         since: judge submissions appended from this moment on; all that are kept when None.
         until: judge submissions appended before this moment only.
         progress: told how far reading is.
-        metrics: counts the records read.
 
     Raises:
-        ConfigurationError: a certificate or the directory cannot be used.
+        ConfigurationError: a certificate, the directory or the declaration of the topics cannot be used.
         Unavailable: the cluster does not answer, or a transaction stays open for minutes.
     """
-    admin = wiring.topic_admin(settings, client)
+    admin, policy = wiring.topic_admin(settings, client), AcceptancePolicy()
+    declaration = topics.load_declaration(settings.folder / "topics.toml")
     cut = await _make_cut(admin, since, until)
-    verifier = wiring.verifier(settings, AcceptancePolicy())
+    verifier = wiring.verifier(settings, policy)
     directory = wiring.directory(settings).current()
+    coverage = Coverage(cut.scope, wiring.clock().now(), _shortened(cut, declaration))
     async with PartitionReader(connect_as(client, settings.broker, "audit")) as reader:
         reading = _Reading(
             reader=reader,
             cut=cut,
             verifier=verifier,
+            examiner=Examiner(
+                environment=settings.environment,
+                verifier=verifier,
+                # Examining asks for no blob; whether one was there when it was decided, nobody can look up today.
+                blobs=open_store("memory:", settings.folder),
+                lane_partitions=len(cut.of((SUBMISSIONS_STANDARD,))),
+            ),
             directory=directory,
-            comparison=Reconciliation(settings.node, cut.scope),
+            comparison=Reconciliation(settings.node, Rules(directory.version, policy.version), coverage),
             progress=progress,
-            metrics=metrics,
         )
         await reading.lanes()
         await reading.quarantine()
         await reading.receipts()
+        coverage.positions = await _positions(admin, coverage)
         await reading.inboxes()
         return await asyncio.to_thread(reading.comparison.report)
 
@@ -103,7 +126,6 @@ async def replay(
     organisation: OrganisationCode | None = None,
     client: str = AUDITOR,
     progress: Progress | None = None,
-    metrics: Metrics | None = None,
 ) -> list[Replayed]:
     """Return the records of a part of the history in the order of time; raises as `reconcile` does.
 
@@ -114,23 +136,19 @@ async def replay(
         organisation: only what concerns it.
         client: whose certificate reads.
         progress: told how far reading is.
-        metrics: counts the records read.
     """
     present = await asyncio.to_thread(wiring.topic_admin(settings, client).partitions)
     topics = tuple(sorted({*period.topics, *_topics(chosen or KINDS, present)}))
-    counted = 0
-
-    def note(what: str, done: int, total: int) -> None:
-        nonlocal counted
-        if metrics is not None:
-            metrics.replayed_records[ReplayPurpose.AUDIT].inc(done - counted)
-        counted = done
-        if progress is not None:
-            progress(what, done, total)
-
     async with PartitionReader(connect_as(client, settings.broker, "replay")) as reader:
         verifier = wiring.verifier(settings, AcceptancePolicy())
-        replayer = Replayer(reader, verifier, wiring.directory(settings).current(), note)
+        replayer = Replayer(
+            reader,
+            verifier,
+            wiring.directory(settings).current(),
+            progress or _unseen,
+            axis=settings.node,
+            environment=settings.environment,
+        )
         return await replayer.replay(replace(period, topics=topics), organisation)
 
 
@@ -162,11 +180,13 @@ class _Cut:
     """What is read and what is judged.
 
     Attributes:
+        beginnings: first offset that is kept of every partition.
         starts: first offset to be read of every partition.
         ends: offset to stop before.
         scope: what is judged, per partition of the lanes.
     """
 
+    beginnings: Mapping[PartitionId, int]
     starts: Mapping[PartitionId, int]
     ends: Mapping[PartitionId, int]
     scope: Mapping[tuple[str, int], LaneScope]
@@ -208,10 +228,40 @@ async def _make_cut(admin: TopicAdmin, since: datetime | None, until: datetime |
         for place in lanes:
             position = committed.get(place, beginnings[place])
             limit = min(limits[place], position)
-            scope[place.topic, place.partition] = LaneScope(starts[place], limit, position)
-        return _Cut(starts, {**ends, **present}, scope)
+            scope[place.topic, place.partition] = LaneScope(
+                starts[place], limit, position, beginnings[place], present[place]
+            )
+        return _Cut(beginnings, starts, {**ends, **present}, scope)
 
     return await asyncio.to_thread(look)
+
+
+def _shortened(cut: _Cut, declaration: Declaration) -> dict[tuple[str, int], Shortened]:
+    """Return the partitions that begin behind their first record, with what is declared of their retention."""
+    days = {topic.name: topic.retention_days for topic in declaration.topics}
+    return {
+        (place.topic, place.partition): Shortened(
+            beginning,
+            timedelta(days=kept)
+            if (kept := days.get(place.topic, declaration.inbox.retention_days))
+            else None,
+        )
+        for place, beginning in cut.beginnings.items()
+        if beginning > 0
+    }
+
+
+async def _positions(admin: TopicAdmin, coverage: Coverage) -> dict[tuple[str, int], int]:
+    """Return the router's positions; those that what it decided has passed are asked for again for a while."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + _POSITION_SECONDS
+    while True:
+        committed = await asyncio.to_thread(admin.committed, GROUP)
+        positions = {(place.topic, place.partition): offset for place, offset in committed.items()}
+        passed = all(positions.get(lane, 0) > last for lane, last in coverage.decided.items())
+        if passed or loop.time() > deadline:
+            return positions
+        await asyncio.sleep(_POLL_SECONDS)
 
 
 async def _settled_ends(admin: TopicAdmin, places: Sequence[PartitionId]) -> dict[PartitionId, int]:
@@ -239,11 +289,12 @@ class _Reading:
     reader: PartitionReader
     cut: _Cut
     verifier: Verifier
+    examiner: Examiner
     directory: Directory
     comparison: Reconciliation
     progress: Progress | None
-    metrics: Metrics | None
     _known: dict[Digest, Content] = field(default_factory=dict)
+    _expectations: dict[Expectation, Expectation] = field(default_factory=dict)
 
     async def lanes(self) -> None:
         """Read the submissions."""
@@ -280,16 +331,28 @@ class _Reading:
         done = 0
         async for records in self.reader.read_to_end(starts, ends):
             await asyncio.to_thread(_each, take, records)
+            for record in records:
+                self.comparison.coverage.saw(record.appended_at)
             done += len(records)
-            if self.metrics is not None:
-                self.metrics.replayed_records[ReplayPurpose.AUDIT].inc(len(records))
             if self.progress is not None:
                 self.progress(what, done, total)
 
     def _submission(self, record: Record) -> None:
-        entry = self._entry(record, sha256(record.value or b""))
-        self._known[entry.value] = entry.content
-        self.comparison.add_submission(entry)
+        (candidate,) = self.examiner.examine((record,), self.directory)
+        fault = candidate.fault
+        if candidate.verified is None:
+            assert fault is not None  # noqa: S101 - nobody established means a fault
+            content, expected = content_of(fault), None
+        else:
+            content, expected = content_of(candidate.verified), self._shared(_expectation(candidate))
+        value = sha256(record.value or b"")
+        if isinstance(self._known.get(value, Unestablished("")), Unestablished):
+            self._known[value] = content
+        self.comparison.add_submission(Entry(place_of(record), value, content, expected), record.appended_at)
+
+    def _shared(self, expected: Expectation) -> Expectation:
+        """Return one object for equal expectations: there may be millions of them."""
+        return self._expectations.setdefault(expected, expected)
 
     def _quarantined(self, record: Record) -> None:
         try:
@@ -300,7 +363,8 @@ class _Reading:
             self.comparison.add_quarantine(entry)
 
     def _receipt(self, record: Record) -> None:
-        self.comparison.add_receipt(self._entry(record, sha256(record.value or b"")))
+        entry = self._entry(record, sha256(record.value or b""))
+        self.comparison.add_receipt(entry, record.appended_at)
 
     def _entry(self, record: Record, value: Digest) -> Entry:
         """Establish what a record is; a copy of submitted bytes is what they were when the broker first took them."""
@@ -308,6 +372,25 @@ class _Reading:
         if content is None:
             content = establish(record, self.verifier, self.directory)
         return Entry(place_of(record), value, content)
+
+
+def _expectation(candidate: Candidate) -> Expectation:
+    """Return what must become of an examined submission."""
+    if candidate.fault is not None:
+        return Expectation(candidate.fault.reason)
+    if not isinstance(candidate.verified, VerifiedEnvelope):
+        return Expectation()
+    envelope, outcomes = candidate.verified, candidate.outcomes
+    return Expectation(
+        consigned=consigned(outcomes),
+        refused=tuple((o.recipient, o.reason) for o in outcomes if o.outcome is Outcome.REFUSED),
+        expires_at=envelope.header.expires_at if envelope.header is not None else None,
+        stored=any(part.content is None for part in envelope.envelope.parts),
+    )
+
+
+def _unseen(_what: str, _done: int, _total: int) -> None:
+    """Stand for a progress display that nobody looks at."""
 
 
 def _each(take: Callable[[Record], None], records: Sequence[Record]) -> None:

@@ -12,7 +12,7 @@ from axis.apps.audit import AUDITOR
 from axis.cli.exit_codes import ExitCode
 from axis.cli.moments import parse_moment
 from axis.cli.output import Column, json_text, say, write_line, write_table
-from axis.cli.parameters import DEFAULT_DATA, DataFolder
+from axis.cli.parameters import DEFAULT_DATA, Client, DataFolder
 from axis.cli.progress import ReadingProgress
 from axis.core.findings import Finding, FindingKind, Report
 
@@ -29,9 +29,9 @@ class ReportFormat(StrEnum):
 
 app = App(
     name="reconcile",
-    help="""Đối soát văn bản gửi, văn bản tới và biên nhận; tự kiểm chứng mọi chữ ký.
+    help="""Đối soát văn bản gửi, văn bản tới và biên nhận; tự kiểm chứng mọi chữ ký, xét lại mọi quyết định.
 
-    Compare submissions, deliveries and receipts; every signature is verified anew.""",
+    Compare submissions, deliveries and receipts; every signature is verified anew, every decision judged again.""",
     help_epilogue="""Ví dụ (examples):
 
   axis reconcile
@@ -53,10 +53,15 @@ _COUNTS: Final = {
     "delivered": ("văn bản có trong hộp thư", "deliveries found"),
     "answers_due": ("biên nhận nơi gửi phải có", "answers due"),
     "answered": ("biên nhận nơi gửi có", "answers found"),
+    "taken_as_given": ("quyết định theo lời trục", "decisions taken as given"),
+    "other_rules": ("khác, theo danh bạ hay chính sách khác", "differing, by another directory or policy"),
 }
 
 KINDS: Final = {
     FindingKind.SUBMISSION_LOST: "mất văn bản đã gửi",
+    FindingKind.SUBMISSION_STALLED: "văn bản chờ quá một ngày",
+    FindingKind.POSITION_LOST: "mất vị trí đọc của bộ định tuyến",
+    FindingKind.RECORDS_REMOVED: "bản ghi bị xóa trước hạn",
     FindingKind.FATE_DOUBLED: "một văn bản, hai kết quả",
     FindingKind.DECIDED_TWICE: "quyết định hai lần",
     FindingKind.MESSAGE_ID_REUSED: "một mã, hai nội dung",
@@ -65,6 +70,10 @@ KINDS: Final = {
     FindingKind.RECEIPT_UNFOUNDED: "biên nhận không có căn cứ",
     FindingKind.RECEIPT_CONTRADICTS: "biên nhận trái với văn bản gửi",
     FindingKind.RECEIPT_DOUBLED: "biên nhận ghi hai lần",
+    FindingKind.RECIPIENT_DROPPED: "bỏ bớt nơi nhận",
+    FindingKind.RECIPIENT_ADDED: "thêm nơi nhận",
+    FindingKind.ACCEPTANCE_UNFOUNDED: "tiếp nhận không có căn cứ",
+    FindingKind.REFUSAL_UNFOUNDED: "từ chối không có căn cứ",
     FindingKind.HANDOVER_UNFOUNDED: "xác nhận đã nhận không có căn cứ",
     FindingKind.HANDOVER_DOUBLED: "xác nhận đã nhận hai lần",
     FindingKind.QUARANTINE_UNREADABLE: "bản ghi cách ly không đọc được",
@@ -87,6 +96,14 @@ _COUNT_COLUMNS: Final = (
     Column("english", "", ""),
     Column("count", "Số lượng", "count"),
 )
+_RANGE_COLUMNS: Final = (
+    Column("topic", "Làn", "lane"),
+    Column("partition", "Phân vùng", "partition"),
+    Column("beginning", "Còn giữ từ", "kept from"),
+    Column("first", "Xét từ", "judged from"),
+    Column("until", "Đến trước", "until before"),
+    Column("end", "Hết ở", "end"),
+)
 _COLUMNS: Final = (
     Column("kind", "Không khớp", "finding", lambda kind: f"{KINDS[kind]} ({kind})"),
     Column("place", "Vị trí", "place"),
@@ -105,9 +122,7 @@ def reconcile(
     until: Annotated[
         str | None, Parameter(help="Chỉ xét văn bản gửi trước lúc này. Judge submissions before this moment.")
     ] = None,
-    client: Annotated[
-        str, Parameter(name="--as", help="Tên chứng thư dùng để đọc. Name of the certificate that reads.")
-    ] = AUDITOR,
+    client: Client = AUDITOR,
     output: Annotated[
         ReportFormat, Parameter(name=["-o", "--output"], help="Dạng kết quả. Form of the result.")
     ] = ReportFormat.TABLE,
@@ -132,10 +147,19 @@ def reconcile(
 def write_report(report: Report, form: ReportFormat) -> None:
     """Write a report to standard output."""
     findings = [_row(finding) for finding in report.findings]
+    ranges = _ranges(report)
     if form is ReportFormat.JSON:
-        counts = dict(report.counts)
-        write_line(json_text({"holds": report.holds, "counts": counts, "findings": findings}, indent=1))
+        content = {
+            "holds": report.holds,
+            "counts": dict(report.counts),
+            "judged": ranges,
+            "directory_version": report.rules.directory,
+            "policy_version": report.rules.policy,
+            "findings": findings,
+        }
+        write_line(json_text(content, indent=1))
         return
+    write_table([each for each in ranges if each["end"]], _RANGE_COLUMNS)
     write_table(
         [
             {"label": label, "english": english, "count": report.counts[name]}
@@ -154,6 +178,21 @@ def write_report(report: Report, form: ReportFormat) -> None:
         f"KHÔNG KHỚP: {len(findings)} điểm. Giữ nguyên dữ liệu, báo người phụ trách an toàn thông tin.",
         f"IT DOES NOT HOLD: {len(findings)} findings. Keep everything as it is and tell the security officer.",
     )
+
+
+def _ranges(report: Report) -> list[dict[str, object]]:
+    """Return which offsets of each partition were judged."""
+    return [
+        {
+            "topic": topic,
+            "partition": partition,
+            "beginning": scope.beginning,
+            "first": scope.first,
+            "until": max(scope.first, scope.until),
+            "end": scope.end,
+        }
+        for (topic, partition), scope in sorted(report.judged.items())
+    ]
 
 
 def _row(finding: Finding) -> dict[str, object]:

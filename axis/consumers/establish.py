@@ -26,8 +26,12 @@ def place_of(record: Record) -> Source:
 
 
 def establish(record: Record, verifier: Verifier, directory: Directory) -> Content:
-    """Verify a record of a lane, of the receipts or of an inbox, and return what of it an oracle compares."""
-    verified = verify(record, verifier, directory)
+    """Verify a record of the receipts or of an inbox, and return what of it an oracle compares."""
+    return content_of(verify(record, verifier, directory))
+
+
+def content_of(verified: VerifiedEnvelope | VerifiedReceipt | Refused) -> Content:
+    """Return what of a verified record an oracle compares."""
     match verified:
         case VerifiedEnvelope(header=header):
             message_id = (

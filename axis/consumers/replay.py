@@ -16,7 +16,8 @@ from axis.consumers.establish import place_of, quarantine_entry, verify
 from axis.consumers.verify import VerifiedEnvelope, VerifiedReceipt, Verifier
 from axis.core.addressing import Directory, OrganisationCode
 from axis.core.digest import Digest, sha256
-from axis.core.receipt import Source
+from axis.core.disposition import Reason
+from axis.core.receipt import Receipt, Source
 from axis.core.topics import QUARANTINE, inbox_topic
 from axis.errors import Refused
 from axis.ports import PartitionId, Record
@@ -37,7 +38,7 @@ class Verdict(StrEnum):
 
     VERIFIED = "verified"
     ALTERED = "altered"  # the signer is established, but header or parts are not what was signed
-    REFUSED = "refused"  # nobody is established
+    REFUSED = "refused"  # nobody is established, or who is may not attest this here
     PARKED = "parked"  # a record of the quarantine: the axis's own, it carries no signature
 
 
@@ -118,15 +119,26 @@ class Replayer:
         verifier: verifies signatures, independently of the router.
         directory: who exists.
         progress: told how far it is.
+        axis: the node whose receipts speak for the axis.
+        environment: name of the installation that receipts must be of.
     """
 
     def __init__(
-        self, reader: HistoryReader, verifier: Verifier, directory: Directory, progress: Progress
+        self,
+        reader: HistoryReader,
+        verifier: Verifier,
+        directory: Directory,
+        progress: Progress,
+        *,
+        axis: OrganisationCode,
+        environment: str,
     ) -> None:
         self._reader = reader
         self._verifier = verifier
         self._directory = directory
         self._progress = progress
+        self._axis = axis
+        self._environment = environment
 
     async def replay(self, period: Period, organisation: OrganisationCode | None = None) -> list[Replayed]:
         """Return the records of a period, in the order of time.
@@ -196,6 +208,7 @@ class Replayer:
                     str(fault.reason) if fault else None,
                 )
             case VerifiedReceipt(receipt=receipt):
+                fault = fault_of_receipt(receipt, self._axis, self._environment)
                 return Replayed(
                     record.appended_at,
                     place_of(record),
@@ -205,8 +218,8 @@ class Replayer:
                     receipt.issuer,
                     receipt.message_id,
                     receipt.envelope_digest,
-                    Verdict.VERIFIED,
-                    receipt.reason,
+                    Verdict.REFUSED if fault else Verdict.VERIFIED,
+                    str(fault.reason) if fault else receipt.reason,
                 )
             case Refused(reason=reason):
                 return _anonymous(record, UNKNOWN, Verdict.REFUSED, str(reason))
@@ -236,6 +249,27 @@ class Replayer:
             return organisation in self._directory.resolve(recipient, sender, at)
         except Refused:
             return False  # a recipient that nobody is
+
+
+def fault_of_receipt(receipt: Receipt, axis: OrganisationCode, environment: str) -> Refused | None:
+    """Return why a receipt whose signature holds attests nothing here, None when it does.
+
+    Args:
+        receipt: the statement, by its established issuer.
+        axis: the node that alone may attest what the axis did.
+        environment: name of this installation.
+    """
+    if receipt.environment != environment:
+        return Refused(
+            Reason.ENVIRONMENT_MISMATCH,
+            f"the receipt is of {receipt.environment!a:.70}, this installation is {environment!a}",
+        )
+    if receipt.event.by_axis and receipt.issuer != axis:
+        return Refused(
+            Reason.RECEIPT_NOT_ALLOWED,
+            f"{receipt.issuer} attests {receipt.event} of {receipt.message_id!a:.60}, which is for {axis} alone",
+        )
+    return None
 
 
 def _parked(record: Record) -> Replayed:

@@ -5,12 +5,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from axis.core.digest import Digest
+from axis.core.history import LaneScope, Rules
 
 
 class FindingKind(StrEnum):
     """What does not hold; stable codes."""
 
     SUBMISSION_LOST = "submission-lost"
+    SUBMISSION_STALLED = "submission-stalled"
+    POSITION_LOST = "position-lost"
+    RECORDS_REMOVED = "records-removed"
     FATE_DOUBLED = "fate-doubled"
     DECIDED_TWICE = "decided-twice"
     MESSAGE_ID_REUSED = "message-id-reused"
@@ -19,6 +23,10 @@ class FindingKind(StrEnum):
     RECEIPT_UNFOUNDED = "receipt-unfounded"
     RECEIPT_CONTRADICTS = "receipt-contradicts"
     RECEIPT_DOUBLED = "receipt-doubled"
+    RECIPIENT_DROPPED = "recipient-dropped"
+    RECIPIENT_ADDED = "recipient-added"
+    ACCEPTANCE_UNFOUNDED = "acceptance-unfounded"
+    REFUSAL_UNFOUNDED = "refusal-unfounded"
     HANDOVER_UNFOUNDED = "handover-unfounded"
     HANDOVER_DOUBLED = "handover-doubled"
     QUARANTINE_UNREADABLE = "quarantine-unreadable"
@@ -67,6 +75,9 @@ class Counts:
         delivered: of these, how many stand in the inboxes.
         answers_due: receipts that senders must have, repetitions included.
         answered: of these, how many stand in the inboxes.
+        taken_as_given: decisions by what only the outside knew: blobs and inboxes that were not there, the order of what
+            came through both lanes.
+        other_rules: decisions that are others than expected and name another directory or policy than the auditor's.
     """
 
     submissions: int = 0
@@ -81,14 +92,23 @@ class Counts:
     delivered: int = 0
     answers_due: int = 0
     answered: int = 0
+    taken_as_given: int = 0
+    other_rules: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The result of a reconciliation."""
+    """The result of a reconciliation.
+
+    Attributes:
+        judged: what was judged, per (topic, partition) of the submission lanes.
+        rules: by what decisions were judged again.
+    """
 
     counts: Mapping[str, int]
     findings: tuple[Finding, ...]
+    judged: Mapping[tuple[str, int], LaneScope]
+    rules: Rules
 
     @property
     def holds(self) -> bool:

@@ -3,7 +3,9 @@
 These are facts, established by verifying each record anew; nothing here relies on what the axis says of itself.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import lru_cache
 
 from axis.core.digest import Digest
 from axis.core.receipt import Event, Outcome, Receipt, Source
@@ -27,12 +29,46 @@ class EstablishedEnvelope:
 
 
 @dataclass(frozen=True, slots=True)
+class Rules:
+    """By what a submission is judged.
+
+    Attributes:
+        directory: version of the directory.
+        policy: version of the acceptance policy.
+    """
+
+    directory: str
+    policy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What must become of a submission, by its bytes, its place and its append time.
+
+    Attributes:
+        reason: why it has to be refused, a code of `axis.core.disposition.Reason`; None when it has to pass.
+        consigned: the organisations that an envelope has to go to, sorted.
+        refused: the recipients that it cannot go to, each with the reason, in the order of a receipt.
+        expires_at: when an envelope that has to pass may pass no more.
+        stored: whether parts of it stand in the blob store, where an auditor cannot look.
+    """
+
+    reason: str | None = None
+    consigned: tuple[str, ...] = ()
+    refused: tuple[tuple[str, str | None], ...] = ()
+    expires_at: datetime | None = None
+    stored: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class EstablishedReceipt:
     """A receipt whose issuer is established; the fields are those of `axis.core.receipt.Receipt`.
 
     Attributes:
         digest: the receipt's own identity.
         consigned: the organisations that the document went to.
+        refused: the recipients that it did not go to, each with the reason.
+        rules: by what the submission was judged.
     """
 
     digest: Digest
@@ -44,6 +80,9 @@ class EstablishedReceipt:
     consigned: tuple[str, ...] = ()
     reason: str | None = None
     source: Source | None = None
+    refused: tuple[tuple[str, str | None], ...] = ()
+    rules: Rules = field(kw_only=True)
+    occurred_at: datetime = field(kw_only=True)
 
     @classmethod
     def of(cls, digest: Digest, receipt: Receipt) -> "EstablishedReceipt":
@@ -58,6 +97,9 @@ class EstablishedReceipt:
             consigned=tuple(o.recipient for o in receipt.outcomes if o.outcome is Outcome.CONSIGNED),
             reason=receipt.reason,
             source=receipt.source,
+            refused=tuple((o.recipient, o.reason) for o in receipt.outcomes if o.outcome is Outcome.REFUSED),
+            rules=_rules(receipt.directory_version, receipt.policy_version),
+            occurred_at=receipt.occurred_at,
         )
 
 
@@ -79,11 +121,13 @@ class Entry:
         place: where it stands.
         value: SHA-256 of the record's value, to the last byte.
         content: what the value was found to be.
+        expected: what must become of it, of a submission that establishes somebody.
     """
 
     place: Source
     value: Digest
     content: Content
+    expected: Expectation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,16 +156,27 @@ class LaneScope:
     Attributes:
         first: the first offset that is judged: where retention or the period asked for begins.
         until: the first offset that is judged no more; at most the router's committed position.
-        committed: the router's committed position: what stands there or behind is not decided yet.
+        committed: the router's committed position before the outputs were read: what stands there or behind is not
+            decided yet.
+        beginning: the first offset that is kept.
+        end: the offset after the last record, looked up after all outputs.
     """
 
     first: int
     until: int
     committed: int
+    beginning: int
+    end: int
 
     def judges(self, offset: int) -> bool:
         """Tell whether the record at this offset must have its fate."""
         return self.first <= offset < self.until
+
+
+@lru_cache(maxsize=256)
+def _rules(directory: str, policy: str) -> Rules:
+    """Return one object for equal versions: there may be millions of receipts."""
+    return Rules(directory, policy)
 
 
 def shown(place: Source) -> str:

@@ -2,7 +2,8 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
 
 from axis.core.digest import Digest
 from axis.core.findings import Finding, FindingKind
@@ -15,6 +16,9 @@ from axis.core.history import (
 )
 from axis.core.receipt import Event, Source
 from axis.core.topics import inbox_topic
+
+OPENING_MARGIN: Final = timedelta(seconds=10)
+"""How long after an inbox was opened a router may not know of it, by the clocks of both."""
 
 
 class Due(NamedTuple):
@@ -45,7 +49,13 @@ class InboxReconciliation:
         consignments: the documents that acceptances consign to it, each with the SHA-256 of the record's value, or
             with its identity where the accepted record is kept no more.
         answers: the receipts that its owner must have, by SHA-256 of the record's value.
+        rejected_at: of these, when each rejection was issued. What came from an organisation without an inbox is
+            rejected in the legal record alone: no rejection from before the opening is demanded here.
+        exists: whether there is such an inbox at all.
         may_follow: tells whether an entry follows from submissions that are not judged yet.
+
+    Attributes:
+        opened_at: when the axis says that it opened the inbox; None while that was not read.
     """
 
     def __init__(
@@ -54,17 +64,22 @@ class InboxReconciliation:
         axis: str,
         consignments: Iterable[tuple[Digest, Due]],
         answers: Mapping[Digest, Due],
+        rejected_at: Mapping[Digest, datetime],
         may_follow: Callable[[Entry], bool],
+        *,
+        exists: bool = True,
     ) -> None:
         self.consigned = self.delivered = self.answers_due = self.answered = 0
-        self._code = code
+        self.code = code
         self._axis = axis
         self._documents: dict[Digest, Due] = {}
         self._answers = answers
+        self._rejected_at = rejected_at
         self._may_follow = may_follow
+        self._exists = exists
         self._counted: Counter[Digest] = Counter()
         self._findings: list[Finding] = []
-        self._opened = False
+        self.opened_at: datetime | None = None
         for key, due in consignments:
             self._documents[key] = due.plus(self._documents.get(key))
 
@@ -87,7 +102,7 @@ class InboxReconciliation:
                 self._note(
                     FindingKind.ANSWER_UNEXPECTED,
                     entry.place,
-                    f"{receipt.event} by {receipt.issuer} that the receipts do not hold, or not for {self._code}",
+                    f"{receipt.event} by {receipt.issuer} that the receipts do not hold, or not for {self.code}",
                     receipt.message_id,
                     receipt.digest,
                 )
@@ -101,8 +116,19 @@ class InboxReconciliation:
     def close(self) -> list[Finding]:
         """Compare counts with what is due; return everything found in this inbox."""
         self.consigned, self.delivered = self._fill(self._documents, FindingKind.DOCUMENT_MISSING)
-        self.answers_due, self.answered = self._fill(self._answers, FindingKind.ANSWER_MISSING)
+        answers = {
+            key: due._replace(least=min(due.least, self._counted[key])) if self._unanswerable(key) else due
+            for key, due in self._answers.items()
+        }
+        self.answers_due, self.answered = self._fill(answers, FindingKind.ANSWER_MISSING)
         return self._findings
+
+    def _unanswerable(self, answer: Digest) -> bool:
+        """Tell whether an answer is a rejection that may have been issued while there was no inbox to put it into."""
+        at = self._rejected_at.get(answer)
+        if at is None:
+            return False
+        return not self._exists or (self.opened_at is not None and at < self.opened_at + OPENING_MARGIN)
 
     def _fill(self, expected: Mapping[Digest, Due], missing: FindingKind) -> tuple[int, int]:
         """Note what is missing; return how much was due and how much of it was found."""
@@ -115,9 +141,9 @@ class InboxReconciliation:
                 self._findings.append(
                     Finding(
                         missing,
-                        inbox_topic(self._code),
+                        inbox_topic(self.code),
                         f"stands here {counted} times, expected {due.least}",
-                        self._code,
+                        self.code,
                         due.message_id,
                         due.digest,
                     )
@@ -139,18 +165,20 @@ class InboxReconciliation:
             self._note(
                 FindingKind.DOCUMENT_UNEXPECTED,
                 entry.place,
-                f"no acceptance consigns this document from {envelope.signer} to {self._code}",
+                f"no acceptance consigns this document from {envelope.signer} to {self.code}",
                 envelope.message_id,
                 envelope.digest,
             )
 
     def _add_opening(self, entry: Entry, receipt: EstablishedReceipt) -> None:
-        if receipt.issuer != self._axis or receipt.sender != self._code:
-            detail = f"{receipt.issuer} opens the inbox of {receipt.sender}, expected {self._axis} and {self._code}"
-        elif self._opened:
+        if receipt.issuer != self._axis or receipt.sender != self.code:
+            detail = (
+                f"{receipt.issuer} opens the inbox of {receipt.sender}, expected {self._axis} and {self.code}"
+            )
+        elif self.opened_at is not None:
             detail = "the inbox was opened before"
         else:
-            self._opened = True
+            self.opened_at = receipt.occurred_at
             return
         self._note(FindingKind.INBOX_REOPENED, entry.place, detail, None, receipt.digest)
 
@@ -173,4 +201,4 @@ class InboxReconciliation:
         message_id: str | None = None,
         digest: Digest | None = None,
     ) -> None:
-        self._findings.append(Finding(kind, shown(place), detail, self._code, message_id, digest))
+        self._findings.append(Finding(kind, shown(place), detail, self.code, message_id, digest))

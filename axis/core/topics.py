@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
+from axis.core.policy import AcceptancePolicy
 from axis.errors import ConfigurationError
 
 PREFIX: Final = "axis."
@@ -36,6 +37,9 @@ _CO_PARTITIONED: Final = (SUBMISSIONS_EXPRESS, SUBMISSIONS_STANDARD, ROUTER_STAT
 _DAY_MS: Final = 24 * 60 * 60 * 1000
 _COPIES: Final = 3
 _OVERHEAD_BYTES: Final = 64 * 1024
+"""What the axis adds to what it copies, keys and the framing of a batch included."""
+_OUTCOME_BYTES: Final = 64
+"""What a receipt says of a recipient besides the text that its sender wrote."""
 _KEYS: Final = frozenset({"name", "partitions", "cleanup", "max_bytes"})
 
 
@@ -294,11 +298,28 @@ def _contradictions(topics: Mapping[str, TopicDeclaration]) -> list[str]:
         for name in kept
         if topics[name].cleanup is Cleanup.COMPACT
     ]
-    largest = max(topics[name].max_bytes for name in (SUBMISSIONS_EXPRESS, SUBMISSIONS_STANDARD))
-    found += [
+    return found + _too_small(topics)
+
+
+def _too_small(topics: Mapping[str, TopicDeclaration]) -> list[str]:
+    """Return which topics cannot hold what a router may have to write there: it would stand still on that record."""
+    policy = AcceptancePolicy()
+    # A compressed batch passes a lane's limit with a record that is larger.
+    submission = max(
+        policy.max_record_bytes,
+        *(topics[name].max_bytes for name in (SUBMISSIONS_EXPRESS, SUBMISSIONS_STANDARD)),
+    )
+    # As many recipients refused as consigned to; what their sender wrote of them stood in one header.
+    receipt = policy.max_header_bytes + 2 * policy.max_recipients * _OUTCOME_BYTES
+    room = {
+        INBOX_PATTERN: (submission, "every submission"),
+        QUARANTINE: (submission, "every submission"),
+        RECEIPTS: (submission, "every submission, because a receipt of hand-over is one"),
+        ROUTER_STATE: (receipt, "a decision with the receipt of a submission to everyone"),
+    }
+    return [
         f"{name} has max_bytes {topics[name].max_bytes}, expected at least {largest} and the axis's overhead of"
-        f" {_OVERHEAD_BYTES}: it must be able to hold every submission"
-        for name in (INBOX_PATTERN, QUARANTINE)
+        f" {_OVERHEAD_BYTES}: it must be able to hold {what}"
+        for name, (largest, what) in room.items()
         if topics[name].max_bytes < largest + _OVERHEAD_BYTES
     ]
-    return found

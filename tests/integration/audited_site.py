@@ -132,8 +132,31 @@ async def write(settings: Settings, topic: str, value: bytes) -> None:
         await writer.append(Append(topic, 0, b"insider", value))
 
 
-def forged_acceptance(played: Played, issuer: OrganisationCode, signer: OrganisationCode) -> bytes:
-    """Return an acceptance of the document that names one issuer and is signed by another, or by that one."""
+async def route_one(settings: Settings, recipients: tuple[str, ...]) -> StoredSubmission:
+    """Publish a document of the province and let a router decide it, with whatever rules it has now."""
+    router = Router(settings)
+    running = asyncio.create_task(router.run())
+    try:
+        async with Node.open(settings, PROVINCE) as province:
+            published = await province.publisher.publish(_draft(recipients))
+            await _until_decided(settings)
+    finally:
+        router.stop()
+        await running
+    return published.submission
+
+
+def forged_acceptance(
+    played: Played, issuer: OrganisationCode, signer: OrganisationCode, offset: int = 0
+) -> bytes:
+    """Return an acceptance of the document that names one issuer and is signed by another, or by that one.
+
+    Args:
+        played: the site.
+        issuer: who is said to issue it.
+        signer: whose key signs it.
+        offset: where the document is said to stand.
+    """
     return _signed(
         played,
         signer,
@@ -148,7 +171,7 @@ def forged_acceptance(played: Played, issuer: OrganisationCode, signer: Organisa
             outcomes=(RecipientOutcome(DEPARTMENT, Outcome.CONSIGNED),),
             directory_version="sha256:0",
             policy_version="2026-11",
-            source=Source(SUBMISSIONS_STANDARD, 0, 0),
+            source=Source(SUBMISSIONS_STANDARD, 0, offset),
         ),
     )
 

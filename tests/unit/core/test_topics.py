@@ -2,10 +2,17 @@
 
 import tomllib
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from axis.core.addressing import CODE_MAX_CHARACTERS, OrganisationCode
+from axis.core.digest import sha256
+from axis.core.disposition import Reason
+from axis.core.envelope import MessageId
+from axis.core.policy import AcceptancePolicy
+from axis.core.receipt import Event, Outcome, Receipt, RecipientOutcome, SignedReceipt
 from axis.core.topics import (
     INBOX_PATTERN,
     QUARANTINE,
@@ -29,6 +36,7 @@ from axis.core.topics import (
     parse_declaration,
 )
 from axis.errors import ConfigurationError
+from axis.schemas.avro import Decision, encode_decision, encode_receipt, encode_signed_receipt
 
 SHIPPED = (Path(__file__).parents[3] / "config" / "topics.toml").read_text(encoding="utf-8")
 CODES = ("H56.14923", "H56.14812")
@@ -83,6 +91,41 @@ def test_the_quarantine_holds_every_submission_with_its_reason() -> None:
     assert declared(inbox_topic(CODES[0])).max_bytes == declared(RECEIPTS).max_bytes == limit + 64 * 1024
 
 
+def test_small_lanes_do_not_make_small_inboxes() -> None:
+    """A compressed batch takes a record of the policy's size through any lane, so what it is copied to has room for it."""
+    small = SHIPPED.replace("max_bytes = 1_048_576", "max_bytes = 524_288").replace("1_114_112", "589_824")
+    assert [fault.split()[0] for fault in faults_of(small)] == [INBOX_PATTERN, RECEIPTS]
+
+
+def test_the_largest_receipt_fits_where_the_least_room_is_accepted() -> None:
+    """As many recipients refused as consigned to, with the longest texts that a header holds and the longest reason."""
+    policy = AcceptancePolicy()
+    code = "H56." + "9" * (CODE_MAX_CHARACTERS - 4)
+    text = "x" * (policy.max_header_bytes // policy.max_recipients)
+    outcomes = (
+        *(RecipientOutcome(code, Outcome.CONSIGNED) for _ in range(policy.max_recipients)),
+        *(
+            RecipientOutcome(text, Outcome.REFUSED, max(Reason, key=len))
+            for _ in range(policy.max_recipients)
+        ),
+    )
+    receipt = Receipt(
+        event=Event.SUBMISSION_ACCEPTANCE,
+        environment="production",
+        message_id=MessageId("019ab000-0000-7000-8000-000000000000"),
+        envelope_digest=sha256(b""),
+        sender=OrganisationCode(code),
+        issuer=OrganisationCode(code),
+        occurred_at=datetime(2026, 11, 22, tzinfo=UTC),
+        outcomes=outcomes,
+        directory_version="v" * 64,
+        policy_version=policy.version,
+    )
+    signature = bytes(8192)
+    decision = Decision(sha256(b""), encode_signed_receipt(SignedReceipt(encode_receipt(receipt), signature)))
+    assert len(encode_decision(decision)) < 324_608
+
+
 def test_settings_put_durability_first() -> None:
     """Append times are the broker's, no size limit deletes records, no stale replica leads, forever means forever."""
     settings = declared("axis.evidence").settings(3)
@@ -122,6 +165,16 @@ def test_two_of_three_copies_must_hold_a_record(replication_factor: int, expecte
         ('"axis.router-state"\npartitions = 12\ncleanup = "compact"', None, "decisions are kept for ever"),
         ("max_bytes = 1_572_864", "max_bytes = 1_048_576", "it must be able to hold every submission"),
         ("max_bytes = 1_114_112", "max_bytes = 1_114_111", "axis.inbox.<code> has max_bytes 1114111"),
+        (
+            "retention_days = 7300\nmax_bytes = 1_114_112",
+            "retention_days = 7300\nmax_bytes = 1_114_111",
+            "axis.receipts has max_bytes 1114111",
+        ),
+        (
+            'cleanup = "compact"\nmax_bytes = 1_048_576',
+            'cleanup = "compact"\nmax_bytes = 324_607',
+            "axis.router-state has max_bytes 324607",
+        ),
     ],
 )
 def test_a_faulty_declaration_is_reported(before: str, after: str | None, expected: str) -> None:
