@@ -1,7 +1,7 @@
 #!/bin/sh
-# Gives the CI machine a Docker engine where it can: installs docker.io and debootstrap if they are missing, starts
-# the engine and waits until it answers. Without an engine the Docker tests are skipped by name, so a failure here is
-# told and not fatal.
+# Gives the CI machine a Docker engine where it can: installs docker.io, docker-compose and debootstrap if they are
+# missing, starts the engine and waits until it answers. Without an engine the Docker tests are skipped by name, so a
+# failure here is told and not fatal.
 set -u
 
 LOG=${DOCKERD_LOG:-/tmp/dockerd.log}
@@ -33,10 +33,12 @@ start() {
 
 answers && exit 0
 [ "$(id -u)" -eq 0 ] || without "none answers and only root can start one"
-if ! command -v dockerd >/dev/null || ! command -v docker >/dev/null || ! command -v debootstrap >/dev/null; then
-    { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q docker.io debootstrap; } >"$LOG" 2>&1 ||
-        without "docker.io and debootstrap could not be installed, see $LOG"
-fi
+for command in dockerd docker docker-compose debootstrap; do
+    command -v "$command" >/dev/null && continue
+    { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q docker.io docker-compose debootstrap; } \
+        >"$LOG" 2>&1 || without "docker.io, docker-compose and debootstrap could not be installed, see $LOG"
+    break
+done
 # From the usual engine to what a narrow sandbox still allows: no overlay file system, then no network of its own.
 start ||
     start --storage-driver=vfs ||

@@ -3,12 +3,13 @@
 # mirror that this machine itself uses (debootstrap), imported under the base images' names. Needs root and a Docker
 # engine. An image that is there already, or can be pulled, is left alone.
 #
-# Usage: docker/build_base.sh [python] [java]      (both when none is named)
+# Usage: docker/build_base.sh [python] [java] [prometheus]      (all when none is named)
 set -eu
 
 SUITE=bookworm
 PYTHON_BASE=python:3.11-slim-bookworm
 JAVA_BASE=eclipse-temurin:17-jre
+PROMETHEUS_BASE=debian-prometheus:bookworm
 
 # The first mirror in apt's sources that has the suite, in either of apt's two formats.
 mirror() {
@@ -58,10 +59,11 @@ base() {
 for command in docker debootstrap; do
     command -v "$command" >/dev/null || { echo "$command is missing; install it with: apt-get install docker.io debootstrap" >&2; exit 1; }
 done
-for name in ${*:-python java}; do
+for name in ${*:-python java prometheus}; do
     case $name in
         python) base "$PYTHON_BASE" python3,python3-venv,ca-certificates ;;
         java) base "$JAVA_BASE" openjdk-17-jre-headless,ca-certificates ;;
-        *) echo "got $name; expected python or java" >&2; exit 2 ;;
+        prometheus) base "$PROMETHEUS_BASE" prometheus ;;
+        *) echo "got $name; expected python, java or prometheus" >&2; exit 2 ;;
     esac
 done

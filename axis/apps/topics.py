@@ -1,12 +1,13 @@
-"""`axis topics`: bring the topics of a cluster to what is declared, and show where they are not."""
+"""`axis topics`: bring the topics of a cluster to what is declared, open their inboxes, and show what differs."""
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Final
 
 from axis.admin.kafka import TopicAdmin
+from axis.apps.inboxes import open_empty_inboxes
 from axis.core.addressing import Directory
 from axis.core.topics import (
     Change,
@@ -20,6 +21,7 @@ from axis.core.topics import (
     parse_declaration,
 )
 from axis.errors import ConfigurationError, OutcomeUnknown
+from axis.settings import Settings
 
 VISIBLE_SECONDS: Final = 30.0
 """How long a confirmed change may take to show."""
@@ -31,14 +33,16 @@ class Applied:
     """What `apply` did.
 
     Attributes:
-        created: names of the topics that this call created, sorted; a new inbox is to be opened with its first record.
+        created: names of the topics that this call created, sorted.
         altered: the settings that it changed.
         left: the changes that it left undone because settings were not to be changed.
+        opened: how many inboxes it opened.
     """
 
     created: tuple[str, ...]
     altered: tuple[SettingDiffers, ...]
     left: tuple[Change, ...]
+    opened: int = 0
 
 
 def load_declaration(path: Path) -> Declaration:
@@ -87,6 +91,35 @@ def plan(
     return changes(drift(admin, declaration, directory, replication_factor))
 
 
+def apply_and_open(
+    site: Settings,
+    admin: TopicAdmin,
+    declaration: Declaration,
+    directory: Directory,
+    replication_factor: int | None = None,
+    *,
+    settings: bool = False,
+) -> Applied:
+    """Create what is missing as `apply` does, then open every inbox that is still empty, in the axis's name.
+
+    May be repeated at will: what is empty decides, so that a repetition opens what a failed call left.
+
+    Args:
+        site: the installation; the axis's own client certificate and signing key are on this machine.
+        admin: the cluster.
+        declaration: the topics.
+        directory: every organisation in it, past ones included, has an inbox.
+        replication_factor: as for `apply`.
+        settings: as for `apply`.
+
+    Raises:
+        ConfigurationError: as for `apply`, or a key of the axis is missing here.
+        Unavailable: as for `apply`.
+    """
+    applied = apply(admin, declaration, directory, replication_factor, settings=settings)
+    return replace(applied, opened=open_empty_inboxes(site, directory))
+
+
 def apply(
     admin: TopicAdmin,
     declaration: Declaration,
@@ -98,8 +131,8 @@ def apply(
     """Create what is missing and, when asked, change settings; never delete, never change partitions.
 
     Returns when the brokers show what was done: they learn it from the controller a moment after it was confirmed.
-    May be repeated at will. When it fails part of its work may be done: whoever opens new inboxes goes by which of
-    them are empty, because the next call no longer counts those topics as created.
+    May be repeated at will. When it fails part of its work may be done, and the next call no longer counts those topics
+    as created.
 
     Args:
         admin: the cluster.

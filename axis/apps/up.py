@@ -6,13 +6,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from axis.apps import site
 from axis.apps.router import Router
 from axis.apps.signals import stopping_on_signals
-from axis.errors import ConfigurationError
+from axis.errors import Bilingual, ConfigurationError, Unavailable
 from axis.settings import DEFAULT_TELEMETRY_PORT, FILE_NAME, Settings, load
+from axis.testing.broker import Broker
 from axis.testing.broker.layout import is_free
+
+_WATCH_SECONDS: Final = 1.0
+_LEAVE_SECONDS: Final = 15.0
+"""How long the router may take to let go of a broker that has ended."""
 
 Announce = Callable[[Settings, int], None]
 """Is told, once everything serves, the settings in force and the telemetry port."""
@@ -54,7 +60,7 @@ def run_site(
 
     Raises:
         ConfigurationError: something on this machine has to be changed first; says what.
-        Unavailable: the broker does not come up.
+        Unavailable: the broker does not come up, or ended by itself while the site ran; names its log.
     """
     is_new = not (folder / FILE_NAME).is_file()
     if not is_new:
@@ -72,7 +78,7 @@ def run_site(
     ):
         router = replace(started.settings.router, telemetry_port=port)
         progress("router")
-        run_router(replace(started.settings, router=router), announce)
+        asyncio.run(_route_beside(started.broker, replace(started.settings, router=router), announce))
         progress("stopping the broker")
 
 
@@ -80,6 +86,40 @@ async def _route(settings: Settings, announce: Announce, instance: str) -> None:
     router = Router(settings, instance)
     with stopping_on_signals(router.stop):
         await router.run(lambda port: announce(settings, port))
+
+
+async def _route_beside(broker: Broker, settings: Settings, announce: Announce) -> None:
+    """Route until asked to stop, or until the broker ends, because then there is nothing to wait for.
+
+    Raises:
+        Unavailable: the broker ended.
+    """
+    routing = asyncio.create_task(_route(settings, announce, "0"))
+    watching = asyncio.create_task(_watch(broker))
+    await asyncio.wait((routing, watching), return_when=asyncio.FIRST_COMPLETED)
+    if routing.done():
+        watching.cancel()
+        await routing
+        return
+    routing.cancel()
+    left, _ = await asyncio.wait((routing,), timeout=_LEAVE_SECONDS)
+    await asyncio.gather(*left, return_exceptions=True)
+    await watching
+
+
+async def _watch(broker: Broker) -> None:
+    while True:
+        await asyncio.sleep(_WATCH_SECONDS)
+        try:
+            await asyncio.to_thread(broker.check)
+        except Unavailable as error:
+            raise Unavailable(
+                Bilingual(
+                    "Kafka đã tự dừng, trục dừng theo; nguyên nhân ở cuối nhật ký của Kafka (tệp nêu dưới đây);"
+                    " chạy lại `axis up` là tiếp tục như cũ",
+                    f"Kafka ended by itself, so the axis ends; started again, it continues where it was. {error}",
+                )
+            ) from error
 
 
 def _check(settings: Settings, environment: str | None) -> None:

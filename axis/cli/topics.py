@@ -88,19 +88,22 @@ def plan(target: Target | None = None) -> int:
 
 @app.command
 def apply(target: Target | None = None, *, configs: Annotated[bool, Switch] = False) -> int:
-    """Tạo các chủ đề còn thiếu; không xóa, không đổi số phân vùng.
+    """Tạo các chủ đề còn thiếu và mở các hộp thư còn trống; không xóa, không đổi số phân vùng.
 
-    Create the topics that are missing; never delete, never change partitions.
+    Create the topics that are missing and open the inboxes that are empty; never delete, never change partitions.
 
     Args:
         target: which cluster, and what should be there.
         configs: Đưa cấu hình về đúng khai báo. Bring settings to the declared values too.
     """
-    applied = topics.apply(*(target or Target()).opened(), settings=configs)
+    target = target or Target()
+    applied = topics.apply_and_open(settings.load(target.data), *target.opened(), settings=configs)
     for name in applied.created:
         print(f"đã tạo (created) {name}")
     for each in applied.altered:
         print(f"đã sửa (changed) {each.topic}: {each.setting} {each.found} -> {each.declared}")
+    if applied.opened:
+        print(f"đã mở {applied.opened} hộp thư (inboxes opened)")
     if applied.left:
         print("còn khác khai báo, dùng --configs để sửa (still different, --configs changes it):")
         _shown(applied.left)

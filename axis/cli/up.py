@@ -1,6 +1,7 @@
 """`axis up`: the whole axis on one machine, for a trial or a small site."""
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Final
 
 from cyclopts import App, Parameter
@@ -8,8 +9,8 @@ from cyclopts import App, Parameter
 from axis.apps.up import run_site
 from axis.cli import router
 from axis.cli.output import say
-from axis.cli.parameters import DEFAULT_DATA, DataFolder
-from axis.settings import Settings
+from axis.cli.parameters import DEFAULT_DATA, DataFolder, TelemetryPort
+from axis.settings import Settings, is_environment
 
 app = App(
     name="up",
@@ -21,6 +22,12 @@ app = App(
 Dừng bằng Ctrl-C hoặc SIGTERM; chạy lại với cùng thư mục dữ liệu là tiếp tục như cũ.
 Ctrl-C or SIGTERM stops it in order; started again with the same data folder, it continues where it was.""",
 )
+
+
+def _check_environment(_: object, name: str | None) -> None:
+    """Refuse a name that the settings would refuse, before it is written there."""
+    if name is not None and not is_environment(name):
+        raise ValueError("Must be a name of 1 to 64 characters.")
 
 
 @app.default
@@ -36,12 +43,12 @@ def up(
     ] = None,
     environment: Annotated[
         str | None,
-        Parameter(help="Tên môi trường, cho lần đầu. Name of the installation, for the first start."),
+        Parameter(
+            validator=_check_environment,
+            help="Tên môi trường, cho lần đầu. Name of the installation, for the first start.",
+        ),
     ] = None,
-    telemetry_port: Annotated[
-        int | None,
-        Parameter(help="Cổng /metrics, /readyz; 0: cổng trống bất kỳ. Port of metrics; 0 for any free one."),
-    ] = None,
+    telemetry_port: TelemetryPort = None,
 ) -> None:
     """Chạy cả trục trên một máy. Run the whole axis on one machine."""
     run_site(data, config, _progress, _announce, environment=environment, telemetry_port=telemetry_port)
@@ -71,7 +78,7 @@ Trục đang chạy (môi trường "{settings.environment}"):
 The axis is running (installation "{settings.environment}"); Ctrl-C stops it.
 
 Thử tiếp, ở cửa sổ khác (next, in another window):
-  export AXIS_DATA={settings.folder}
+  export AXIS_DATA={quote(str(settings.folder))}
   axis publish README.md --as H56 --to H56.14812 --subject "Thử nghiệm"
   axis inbox list --as H56.14812
   axis inbox take --all --as H56.14812 --to /tmp/van-ban

@@ -1,25 +1,33 @@
-"""The images are built from the checkout and run: a broker, and the axis as a client of it."""
+"""The images are built from the checkout and run: a broker, the axis as a client of it, and all that compose brings up."""
 
+import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from testcontainers.core.container import DockerContainer
 
 from axis.testing.broker.docker import DockerBroker, container_of, engine_answers
 from axis.testing.pki import DevelopmentPki
+from tests.container.composition import CHECKOUT, ROUTERS, Composition
 
 # The first run fetches two base images, the jars and the wheels.
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
 
-CHECKOUT = Path(__file__).parents[2]
 AXIS_IMAGE = "axis:test"
 KAFKA_IMAGE = "axis-kafka:test"
+PROMETHEUS_IMAGE = "axis-prometheus:test"
+PROVINCE = "H56"
+WARD = "H56.14812"
 COMMUNE = "H56.15289"
+LANE_PARTITIONS = 12
 
 LIST_NODES = """
 import sys
@@ -35,7 +43,7 @@ print(sorted(client.list_topics(timeout=30).brokers))
 
 @pytest.fixture(scope="module", autouse=True)
 def base_images() -> None:
-    """The base images of both Dockerfiles, pulled or built from packages."""
+    """The base images of the Dockerfiles, pulled or built from packages."""
     if not engine_answers():
         pytest.skip("docker: no Docker engine answers on this machine")
     made = run("docker/build_base.sh", check=False)
@@ -52,21 +60,70 @@ def axis_image() -> str:
 
 
 @pytest.fixture(scope="module")
-def docker_broker(pki: DevelopmentPki, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerBroker]:
-    """A broker in a container of the image that stands in for apache/kafka."""
+def kafka_image() -> str:
+    """The image that stands in for apache/kafka."""
     run("docker/kafka_image.sh", KAFKA_IMAGE)
+    return KAFKA_IMAGE
+
+
+@pytest.fixture(scope="module")
+def prometheus_image() -> str:
+    """The image that stands in for prom/prometheus."""
+    build = ("docker", "build", "--quiet", "--tag", PROMETHEUS_IMAGE, "-")
+    run(*build, given=(CHECKOUT / "docker" / "prometheus.Dockerfile").read_text("utf-8"))
+    return PROMETHEUS_IMAGE
+
+
+@pytest.fixture(scope="module")
+def docker_broker(
+    kafka_image: str, pki: DevelopmentPki, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[DockerBroker]:
+    """A broker in a container of that image."""
     with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("AXIS_KAFKA_IMAGE", KAFKA_IMAGE)
+        environment.setenv("AXIS_KAFKA_IMAGE", kafka_image)
         broker = DockerBroker(tmp_path_factory.mktemp("broker"), pki)
     with broker:
         yield broker
 
 
-def run(*command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+@pytest.fixture
+def composition(
+    axis_image: str, kafka_image: str, prometheus_image: str, tmp_path: Path
+) -> Iterator[Composition]:
+    """Everything in docker/compose.yaml, brought up on these images and removed at the end."""
+    network = f"axis-test-{uuid4().hex[:8]}"
+    if run("docker", "network", "create", network, check=False).returncode != 0:
+        pytest.skip("docker: this engine can make no networks")
+    run("docker", "network", "rm", network)
+    images = {
+        "AXIS_IMAGE": axis_image,
+        "AXIS_KAFKA_IMAGE": kafka_image,
+        "AXIS_PROMETHEUS_IMAGE": prometheus_image,
+    }
+    composed = Composition(compose_command(), tmp_path, images)
+    try:
+        composed.up()
+        yield composed
+    finally:
+        composed.end()
+
+
+def compose_command() -> list[str]:
+    """Return the command that this machine has: `docker compose`, or `docker-compose` as Debian 12 names it."""
+    if run("docker", "compose", "version", check=False).returncode == 0:
+        return ["docker", "compose"]
+    if shutil.which("docker-compose") is None:
+        pytest.skip(
+            "docker: neither docker compose nor docker-compose is installed (apt install docker-compose)"
+        )
+    return ["docker-compose"]
+
+
+def run(*command: str, check: bool = True, given: str | None = None) -> subprocess.CompletedProcess[str]:
     """Runs a command in the checkout; a failure shows the command's own words."""
     environment = {**os.environ, "PYTHON": sys.executable}
     ended = subprocess.run(
-        command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False
+        command, cwd=CHECKOUT, env=environment, input=given, capture_output=True, text=True, check=False
     )
     if check and ended.returncode != 0:
         pytest.fail(f"{command} ended with {ended.returncode}: {ended.stdout[-1000:]}{ended.stderr[-2000:]}")
@@ -114,3 +171,41 @@ def test_the_axis_reaches_a_broker_in_a_container(
         .with_command(["-c", LIST_NODES, docker_broker.bootstrap_servers, COMMUNE])
     )
     assert output(container) == "[1]"
+
+
+def test_what_compose_brings_up_carries_a_document(composition: Composition, tmp_path: Path) -> None:
+    """Both routers get ready and share the lanes, Prometheus reaches them, and a document from outside arrives."""
+
+    def tasks(router: str) -> int:
+        found = re.search(
+            r"^axis_router_tasks (\d+)", composition.get(router, "/metrics") or "", re.MULTILINE
+        )
+        return int(found[1]) if found else 0
+
+    composition.until(
+        lambda: all(composition.get(router, "/readyz") for router in ROUTERS), "both routers are ready"
+    )
+    composition.until(
+        lambda: sum(map(tasks, ROUTERS)) == LANE_PARTITIONS and all(map(tasks, ROUTERS)),
+        "the routers share the lanes",
+    )
+    message_id = publish_from_outside(composition, tmp_path / "outside")
+    [document] = json.loads(composition.axis("inbox", "list", "--as", WARD, "-o", "json"))
+    assert (document["message_id"], document["sender"]) == (message_id, PROVINCE)
+    wanted = {f"{router}:9464": "up" for router in ROUTERS} | {"127.0.0.1:9090": "up"}
+    composition.until(lambda: composition.targets() == wanted, "Prometheus reaches its targets")
+
+
+def publish_from_outside(composition: Composition, folder: Path) -> str:
+    """Publish a document as a node on this machine does, by the brokers' outer addresses; return its message id."""
+    for name in ("directory", "pki"):
+        shutil.copytree(composition.site / name, folder / name)
+    settings = (composition.site / "axis.toml").read_text("utf-8")
+    (folder / "axis.toml").write_text(
+        re.sub(r"(?m)^bootstrap_servers = .*", f'bootstrap_servers = "{composition.outside}"', settings),
+        "utf-8",
+    )
+    letter = folder / "letter.txt"
+    letter.write_text("Kính gửi", "utf-8")
+    options = ["--as", PROVINCE, "--to", WARD, "--subject", "Thử nghiệm", "--data", str(folder), "-o", "id"]
+    return run(sys.executable, "-m", "axis.cli.main", "publish", str(letter), *options).stdout.strip()

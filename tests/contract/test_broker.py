@@ -44,10 +44,11 @@ WAIT_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A running broker of one back end, and how to stop and start it."""
+    """A running broker of one back end, how to stop and start it, and how to end it behind its owner's back."""
 
     broker: Broker
     cycle: Callable[[], None]
+    strike: Callable[[], None]
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +77,7 @@ def served(
         pytest.fail("an external broker is not stopped by its clients")
 
     if request.param == "embedded":
-        yield Served(owned, cycle)
+        yield Served(owned, cycle, lambda: os.kill(owned.pid(1), signal.SIGKILL))
         return
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("AXIS_BOOTSTRAP", owned.bootstrap_servers)
@@ -85,7 +86,7 @@ def served(
         for code in (WARD, COMMUNE):
             pki.client(code)
         with ExternalBroker.from_environment() as broker:
-            yield Served(broker, owned_by_another)
+            yield Served(broker, owned_by_another, owned_by_another)
 
 
 def _in_docker(pki: DevelopmentPki, data_dir: Path) -> Iterator[Served]:
@@ -101,8 +102,12 @@ def _in_docker(pki: DevelopmentPki, data_dir: Path) -> Iterator[Served]:
         broker.stop()
         broker.start()
 
+    def strike() -> None:
+        assert broker._container is not None
+        broker._container.get_wrapped_container().kill()
+
     with broker:
-        yield Served(broker, cycle)
+        yield Served(broker, cycle, strike)
 
 
 def create_topic(broker: Broker, name: str, partitions: int = 1) -> str:
@@ -226,6 +231,37 @@ async def test_keeps_what_it_holds_when_stopped_and_started(served: Served) -> N
     served.cycle()
     assert served.broker.bootstrap_servers == before
     assert await take(served.broker, topic, 1) == [b"kept"]
+
+
+@pytest.mark.parametrize("served", ["embedded", "docker"], indirect=True)
+def test_tells_that_it_ended_by_itself_and_can_start_again(served: Served) -> None:
+    """A broker that somebody else ended says so, with its log; one that runs, or was stopped in order, says nothing."""
+    served.broker.check()
+    served.strike()
+    told = ""
+
+    def tells() -> bool:
+        nonlocal told
+        try:
+            served.broker.check()
+        except Unavailable as error:
+            told = str(error)
+        return told != ""
+
+    until(tells, "the broker tells that it ended")
+    assert "the end of" in told
+    assert "INFO" in told
+    served.broker.stop()
+    served.broker.check()
+    served.broker.start()
+    served.broker.check()
+
+
+def test_a_node_that_was_killed_on_purpose_is_not_reported(pki: DevelopmentPki, tmp_path: Path) -> None:
+    """`kill` is the owner's own doing: nothing ended by itself."""
+    with EmbeddedBroker(tmp_path, pki, short_lived=True) as broker:
+        broker.kill(1)
+        broker.check()
 
 
 def test_names_a_fixed_port_that_is_taken(pki: DevelopmentPki, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Topics on a real broker, over mTLS."""
 
+import asyncio
 from datetime import date
 from pathlib import Path
 from time import monotonic, sleep
@@ -15,10 +16,16 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # its document
 )
 
 from axis.admin.kafka import TopicAdmin
+from axis.apps import wiring
 from axis.apps.topics import apply, drift, load_declaration, plan
 from axis.cli.topics import app
 from axis.clock import SystemClock
+from axis.connection import connect_as
+from axis.consumers.kafka import PartitionReader
+from axis.consumers.verify import VerifiedReceipt
 from axis.core.addressing import Directory, Level, Organisation, OrganisationCode
+from axis.core.policy import AcceptancePolicy
+from axis.core.receipt import Event
 from axis.core.topics import (
     RECEIPTS,
     Missing,
@@ -28,12 +35,14 @@ from axis.core.topics import (
     inbox_topic,
 )
 from axis.errors import ConfigurationError, Unavailable
+from axis.ports import PartitionId, Record
 from axis.settings import (
     BrokerSettings,
     DirectorySettings,
     RouterSettings,
     Settings,
     SignatureSettings,
+    load,
     render,
 )
 from axis.testing.broker import Broker
@@ -194,23 +203,28 @@ def test_a_declaration_file_that_cannot_be_read_is_reported(tmp_path: Path) -> N
 
 
 @pytest.fixture
-def target(broker: Broker, tmp_path: Path) -> list[str]:
+def target(broker: Broker, pki: DevelopmentPki, tmp_path: Path) -> list[str]:
     """Options of `axis topics` for the shared broker and a directory with two organisations of its own."""
     own = f"T02.{uuid4().hex[:12].upper()}"
     (tmp_path / "directory").mkdir()
     (tmp_path / "directory" / "all.toml").write_text(
         f'[[organisation]]\ncode = "{own}"\nname = "Tỉnh"\nlevel = "province"\nvalid_from = 2025-07-01\n'
+        f'[[organisation]]\ncode = "{own}.W1"\nname = "Phường"\nlevel = "ward"\nparent = "{own}"\n'
+        "valid_from = 2025-07-01\n"
     )
-    (tmp_path / "enrolment.json").write_text("{}")
+    pki.client(own)
+    # Its signing keys are of an authority of their own: the shared one's enrolments are read by other installations.
+    signing = DevelopmentPki.create_or_open(tmp_path / "pki", now=SystemClock().now())
+    keys = signing.signing(own, "Tỉnh").parent
     admin_file = broker.credentials.client(ADMIN_NAME)
     site = Settings(
         folder=tmp_path,
         environment="test",
         node=OrganisationCode(own),
-        blobs="memory:",
+        blobs="file:blobs",
         broker=BrokerSettings(broker.bootstrap_servers, broker.credentials.ca_path, admin_file.parent),
-        signatures=SignatureSettings(broker.credentials.ca_path, tmp_path),
-        directory=DirectorySettings(tmp_path / "directory", tmp_path / "enrolment.json"),
+        signatures=SignatureSettings(signing.ca_path, keys),
+        directory=DirectorySettings(tmp_path / "directory", signing.enrolment_path),
         router=RouterSettings(),
     )
     (tmp_path / "axis.toml").write_text(render(site), encoding="utf-8")
@@ -237,3 +251,35 @@ def test_the_command_plans_applies_and_then_finds_nothing_to_do(
     assert capsys.readouterr().out == "đúng như khai báo (as declared)\n"
     assert status_of("drift", *target, "--replication-factor", "3") == 9
     assert "left alone) axis.inbox.T02." in capsys.readouterr().out
+
+
+def test_apply_leaves_each_inbox_opened_once_by_the_axis(
+    target: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first record of every inbox is the axis's own signed statement, and a repetition adds no second one."""
+    site = load(Path(target[1]))
+    inboxes = {inbox_topic(each.code): each.code for each in wiring.directory(site).current().organisations}
+    assert status_of("apply", *target) == 0
+    assert "đã mở 2 hộp thư (inboxes opened)" in capsys.readouterr().out
+    assert status_of("apply", *target) == 0
+    assert "inboxes opened" not in capsys.readouterr().out
+    for topic, code in inboxes.items():
+        [record] = asyncio.run(records_of(site, topic))
+        verified = wiring.verifier(site, AcceptancePolicy()).verify(
+            record.value, wiring.directory(site).current(), record.appended_at
+        )
+        assert isinstance(verified, VerifiedReceipt)
+        assert (verified.issuer, verified.receipt.event, verified.receipt.sender) == (
+            site.node,
+            Event.INBOX_OPENED,
+            code,
+        )
+
+
+async def records_of(site: Settings, topic: str) -> list[Record]:
+    """Return everything that an inbox holds."""
+    found: list[Record] = []
+    async with PartitionReader(connect_as(site.node, site.broker, "test")) as reader:
+        async for records in reader.read_to_end({PartitionId(topic, 0): 0}):
+            found += records
+    return found

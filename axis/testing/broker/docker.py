@@ -2,11 +2,12 @@
 
 import os
 import socket
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 
 # The checkout's own docker/ directory hides the library from the type checker.
-from docker.errors import APIError, DockerException  # type: ignore[import-not-found]
+from docker.errors import APIError, DockerException, NotFound  # type: ignore[import-not-found]
 from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.docker_client import DockerClient
@@ -140,9 +141,21 @@ class DockerBroker(Broker):
     def stop(self) -> None:
         """Stops the broker in order and removes the container; keeps the data."""
         if self._container is not None:
-            self._container.get_wrapped_container().stop(timeout=_STOP_SECONDS)
-            self._container.stop()
+            with suppress(NotFound):  # somebody removed it
+                self._container.get_wrapped_container().stop(timeout=_STOP_SECONDS)
+                self._container.stop()
             self._container = None
+
+    def check(self) -> None:
+        """Returns at once unless the container has ended that nobody stopped (`Broker.check`)."""
+        if self._container is None:
+            return
+        try:
+            self._container.reload()
+        except (DockerException, OSError) as error:
+            raise Unavailable(f"the broker's container does not answer for itself: {error}") from error
+        if self._container.status != "running":
+            raise Unavailable(_ended(self._container))
 
     def _described(self, layout: Layout, home: Path) -> DockerContainer:
         certificate = self._pki.server(BROKER_NAME, [HOST, "localhost"])
@@ -174,9 +187,13 @@ class DockerBroker(Broker):
                 container.reload()
                 if container.status == "running" and monotonic() < deadline:
                     continue
-                end = b"".join(container.get_logs())[-_LAST_BYTES:].decode(errors="replace")
-                raise Unavailable(
-                    f"the container is {container.status}; {error}; the end of its log:\n{end}"
-                ) from error
+                raise Unavailable(f"{error}; {_ended(container)}") from error
             else:
                 return
+
+
+def _ended(container: DockerContainer) -> str:
+    """Says how a container is and shows the end of its log."""
+    end = b"".join(container.get_logs())[-_LAST_BYTES:].decode(errors="replace")
+    name = container.get_wrapped_container().name
+    return f"the container {name} is {container.status}; the end of its log (docker logs {name}):\n{end}"

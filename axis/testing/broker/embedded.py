@@ -97,6 +97,11 @@ class EmbeddedBroker(Broker):
             os.close(self._lock)
             self._lock = None
 
+    def check(self) -> None:
+        """Returns at once unless a node has ended that nobody stopped or killed (`Broker.check`)."""
+        for node in self._running.values():
+            node.check()
+
     def kill(self, node: int) -> None:
         """Kills a node (SIGKILL) and returns when it is gone; does nothing where it is down.
 

@@ -52,3 +52,6 @@ class ExternalBroker(Broker):
 
     def stop(self) -> None:
         """Does nothing: whoever started the broker stops it."""
+
+    def check(self) -> None:
+        """Does nothing: whoever started the broker watches it."""

@@ -86,6 +86,14 @@ class Broker(ABC):
     def stop(self) -> None:
         """Stops the broker and keeps what it holds; does nothing where it does not run."""
 
+    @abstractmethod
+    def check(self) -> None:
+        """Returns at once unless a node has ended that nobody stopped; to be asked now and then while others use it.
+
+        Raises:
+            Unavailable: one has; names its log and shows its last lines.
+        """
+
     def settings(self, code: str) -> BrokerSettings:
         """Returns how the client `code` reaches this broker, its certificate issued if need be."""
         return BrokerSettings(

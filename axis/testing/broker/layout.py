@@ -13,6 +13,7 @@ from random import SystemRandom
 from axis.errors import ConfigurationError
 
 HOST = "127.0.0.1"
+LAYOUT_NAME = "layout.json"
 
 # Below the range that the kernel takes outgoing ports from (ip_local_port_range), so that no client can sit on
 # the port of a node that is down for a moment. Drawn from the system's randomness: two runs with one seed differ.
@@ -51,7 +52,7 @@ def settle(data_dir: Path, nodes: int, fixed: Sequence[int] = ()) -> Layout:
     """Decides the layout for a start: the remembered one, with every port that is now taken chosen anew.
 
     Args:
-        data_dir: where the layout is remembered (`layout.json`).
+        data_dir: where the layout is remembered (`LAYOUT_NAME`).
         nodes: how many nodes are asked for.
         fixed: client ports that the caller insists on, one per node, or none.
 
@@ -66,7 +67,7 @@ def settle(data_dir: Path, nodes: int, fixed: Sequence[int] = ()) -> Layout:
     ]
     if faults:
         raise ConfigurationError(*faults)
-    path = data_dir / "layout.json"
+    path = data_dir / LAYOUT_NAME
     known = _read(path) if path.exists() else Layout(_new_cluster_id(), (NodePorts(0, 0, 0),) * nodes)
     if len(known.nodes) != nodes:
         raise ConfigurationError(

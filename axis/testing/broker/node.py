@@ -64,11 +64,19 @@ class Node:
             Unavailable: the JVM ended, or the deadline passed; shows its last log lines.
         """
         while _STARTED not in self._log.read_text(encoding="utf-8", errors="replace"):
-            if self._leash.poll() is not None:
-                raise self._ended_early()
+            self.check()
             if monotonic() > deadline:
                 raise Unavailable(f"node {self._number} did not start in time; {self._last_lines()}")
             sleep(_POLL_SECONDS)
+
+    def check(self) -> None:
+        """Returns at once while the JVM lives.
+
+        Raises:
+            Unavailable: it has ended; shows its last log lines.
+        """
+        if not self.running():
+            raise self._ended_early()
 
     def running(self) -> bool:
         """Whether the JVM has not ended."""
