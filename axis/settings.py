@@ -5,18 +5,72 @@ things are and how large they may be. Paths are relative to the data folder.
 """
 
 import json
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
 from axis.core.addressing import OrganisationCode, parse_code
-from axis.errors import ConfigurationError, Refused
+from axis.errors import Bilingual, ConfigurationError, Refused
 
 FILE_NAME: Final = "axis.toml"
 DEFAULT_TELEMETRY_PORT: Final = 9464
+PORTS: Final = range(65_536)
+"""The ports that telemetry may listen at; 0 for any free one."""
+
+_ENVIRONMENT_CHARACTERS: Final = 64
+_SERVER: Final = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):([1-9][0-9]{0,4})")
+_BLOBS: Final = re.compile(r"file:.+|s3://[^/]+.*")
+
+
+def is_environment(text: str) -> bool:
+    """Tell whether a text can name an installation: not blank, and no longer than documents may repeat it."""
+    return bool(text.strip()) and len(text) <= _ENVIRONMENT_CHARACTERS
+
+
+def _is_server(text: str) -> bool:
+    match = _SERVER.fullmatch(text.strip())
+    return match is not None and int(match[1]) in PORTS
+
+
+_KINDS: Final = {
+    str: Bilingual("chuỗi ký tự", "text"),
+    int: Bilingual("số nguyên", "a whole number"),
+    float: Bilingual("số", "a number"),
+}
+_RANGES: Final[Mapping[tuple[str, str], tuple[Callable[[Any], object], Bilingual]]] = {
+    ("axis", "environment"): (
+        is_environment,
+        Bilingual("tên có 1 đến 64 ký tự", "a name of 1 to 64 characters"),
+    ),
+    # In memory each process would have a store of its own, so no large part would ever arrive.
+    ("axis", "blobs"): (
+        _BLOBS.fullmatch,
+        Bilingual("file:<thư mục> hoặc s3://<kho>/<tiền tố>", "file:<folder> or s3://<bucket>/<prefix>"),
+    ),
+    ("broker", "bootstrap_servers"): (
+        lambda text: all(map(_is_server, text.split(","))),
+        Bilingual("<máy>:<cổng>, cách nhau dấu phẩy", "<host>:<port>, separated by commas"),
+    ),
+    ("broker", "request_timeout_seconds"): (
+        lambda seconds: 0.1 <= seconds <= 600,  # noqa: PLR2004 - said beside it
+        Bilingual("số từ 0.1 đến 600", "a number from 0.1 to 600"),
+    ),
+    ("router", "batch_records"): (
+        lambda records: 1 <= records <= 10_000,  # noqa: PLR2004 - said beside it
+        Bilingual("số nguyên từ 1 đến 10000", "a whole number from 1 to 10000"),
+    ),
+    ("router", "telemetry_port"): (
+        PORTS.__contains__,
+        Bilingual(f"số nguyên từ 0 đến {PORTS[-1]}", f"a whole number from 0 to {PORTS[-1]}"),
+    ),
+}
+"""For a setting, what tells whether a value of the right type can be used, and the words for what can."""
+_TEXT: Final = (str.strip, Bilingual("chuỗi ký tự không trống", "text that is not blank"))
+"""The same for every other setting: all of them are text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +81,7 @@ class BrokerSettings:
         bootstrap_servers: "host:port,host:port".
         authority: PEM with the CA of the brokers.
         credentials: folder with `<code>.pem` (key and certificate) of each client used here.
-        request_timeout_seconds: deadline of one request.
+        request_timeout_seconds: deadline of one request; 0.1 to 600.
     """
 
     bootstrap_servers: str
@@ -75,7 +129,7 @@ class RouterSettings:
     """The router.
 
     Attributes:
-        batch_records: most submissions of one transaction.
+        batch_records: most submissions of one transaction; 1 to 10,000.
         telemetry_host: where /metrics, /healthz and /readyz listen.
         telemetry_port: 0 for any free port.
     """
@@ -91,7 +145,7 @@ class Settings:
 
     Attributes:
         folder: the data folder.
-        environment: name of the installation; documents for another one are refused.
+        environment: name of the installation, at most 64 characters; documents for another one are refused.
         node: organisation code of the axis itself.
         blobs: `file:` path or `s3://bucket/prefix` of the blob store.
     """
@@ -121,10 +175,20 @@ def load(folder: Path) -> Settings:
         content = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError as error:
         raise ConfigurationError(
-            f"{path} does not exist: run `axis up --data {folder}` for a trial site, or copy config/axis.example.toml"
+            Bilingual(
+                f"không có {path}: chạy `axis up --data {folder}` để thử, hoặc chép config/axis.example.toml vào đó",
+                f"{path} does not exist: run `axis up --data {folder}` for a trial site, or copy"
+                " config/axis.example.toml",
+            )
+        ) from error
+    except OSError as error:
+        raise ConfigurationError(
+            Bilingual(f"không đọc được {path}: {error.strerror}", f"{path} cannot be read: {error.strerror}")
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} is not TOML: {error}") from error
+        raise ConfigurationError(
+            Bilingual(f"{path} không phải TOML: {error}", f"{path} is not TOML: {error}")
+        ) from error
     return parse(folder, content)
 
 
@@ -134,7 +198,7 @@ def parse(folder: Path, content: Mapping[str, Any]) -> Settings:
     Raises:
         ConfigurationError: with every fault found.
     """
-    faults: list[str] = []
+    faults: list[Bilingual] = []
     top = _table(content, "axis", faults, environment=str, node=str, blobs=str)
     tables = {
         name: _section(content, name, kind, folder, faults)
@@ -147,7 +211,12 @@ def parse(folder: Path, content: Mapping[str, Any]) -> Settings:
     }
     known = {"axis", *tables}
     faults.extend(
-        f"[{name}] is unknown; expected one of {sorted(known)}" for name in content if name not in known
+        Bilingual(
+            f"không có mục [{name}]; các mục: {sorted(known)}",
+            f"[{name}] is unknown; expected one of {sorted(known)}",
+        )
+        for name in content
+        if name not in known
     )
     node = _code(str(top["node"]), faults) if "node" in top else OrganisationCode("")
     if faults:
@@ -190,15 +259,22 @@ def config_hash(settings: Settings) -> str:
     return sha256(render(settings).encode()).hexdigest()[:16]
 
 
-def _code(text: str, faults: list[str]) -> OrganisationCode:
+def _code(text: str, faults: list[Bilingual]) -> OrganisationCode:
     try:
         return parse_code(text)
     except Refused as refusal:
-        faults.append(f"[axis] node: {refusal.detail}")
+        faults.append(
+            Bilingual(
+                f"[axis] node: {text!a:.40} không phải mã cơ quan; mã có dạng H56.W00",
+                f"[axis] node: {refusal.detail}",
+            )
+        )
         return OrganisationCode("")
 
 
-def _section(content: Mapping[str, Any], name: str, kind: type[Any], folder: Path, faults: list[str]) -> Any:  # noqa: ANN401 - one of the dataclasses above
+def _section(
+    content: Mapping[str, Any], name: str, kind: type[Any], folder: Path, faults: list[Bilingual]
+) -> Any:  # noqa: ANN401 - one of the dataclasses above
     types: dict[str, Any] = {field.name: field.type for field in fields(kind)}
     values = _table(
         content,
@@ -224,28 +300,51 @@ def _defaulted(kind: type[Any]) -> frozenset[str]:
 def _table(
     content: Mapping[str, Any],
     name: str,
-    faults: list[str],
+    faults: list[Bilingual],
     optional: frozenset[str] = frozenset(),
     **expected: type,
 ) -> dict[str, Any]:
+    """Return the values of a table that have the type and lie in the range expected; note what is wrong with others."""
     table = content.get(name, {})
     if not isinstance(table, Mapping):
-        faults.append(f"[{name}] is a {type(table).__name__}, expected a table")
+        faults.append(
+            Bilingual(f"[{name}] phải là một bảng (table)", f"[{name}] is {table!r}, expected a table")
+        )
         return {}
     faults.extend(
-        f"[{name}] {key} is unknown; expected one of {sorted(expected)}"
+        Bilingual(
+            f"[{name}] không có {key}; các tên: {sorted(expected)}",
+            f"[{name}] {key} is unknown; expected one of {sorted(expected)}",
+        )
         for key in table
         if key not in expected
     )
     values: dict[str, Any] = {}
     for key, kind in expected.items():
-        if key not in table:
-            if key not in optional:
-                faults.append(f"[{name}] {key} is missing, expected a {kind.__name__}")
-        elif kind is float and isinstance(table[key], int | float) and not isinstance(table[key], bool):
-            values[key] = float(table[key])
-        elif type(table[key]) is not kind:
-            faults.append(f"[{name}] {key} is {table[key]!r}, expected a {kind.__name__}")
-        else:
-            values[key] = table[key]
+        if key in table:
+            wanted = _wanted(name, key, kind, table[key])
+            if wanted is None:
+                values[key] = kind(table[key])
+            else:
+                faults.append(
+                    Bilingual(
+                        f"[{name}] {key} là {table[key]!r}, phải là {wanted.vietnamese}",
+                        f"[{name}] {key} is {table[key]!r}, expected {wanted}",
+                    )
+                )
+        elif key not in optional:
+            faults.append(
+                Bilingual(
+                    f"[{name}] thiếu {key}, phải là {_KINDS[kind].vietnamese}",
+                    f"[{name}] {key} is missing, expected {_KINDS[kind]}",
+                )
+            )
     return values
+
+
+def _wanted(section: str, key: str, kind: type, value: object) -> Bilingual | None:
+    """Return what a value should have been; None when it can be used."""
+    if type(value) is not kind and not (kind is float and type(value) is int):
+        return _KINDS[kind]
+    holds, words = _RANGES.get((section, key), _TEXT)
+    return None if holds(value) else words

@@ -8,8 +8,8 @@ from axis.apps import wiring
 from axis.connection import connect_as
 from axis.consumers.establish import place_of, verify
 from axis.consumers.kafka import PartitionReader
-from axis.consumers.verify import VerifiedEnvelope, VerifiedReceipt, Verifier
-from axis.core.addressing import Directory
+from axis.consumers.replay import fault_of_receipt
+from axis.consumers.verify import VerifiedEnvelope, VerifiedReceipt
 from axis.core.disposition import Reason
 from axis.core.partitioning import partition_of
 from axis.core.policy import AcceptancePolicy
@@ -22,7 +22,7 @@ from axis.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class ReadReceipt:
-    """A record of the receipts; either its issuer is established, or `refusal` says why not."""
+    """A record of the receipts; either its issuer is established and may attest it, or `refusal` says why not."""
 
     place: Source
     appended_at: datetime
@@ -43,13 +43,13 @@ async def receipts_about(settings: Settings, client: str, message_id: str) -> li
         Unavailable: the cluster does not answer.
     """
     found: list[ReadReceipt] = []
-    verifier, directory = _trust(settings)
+    judge = _Judge(settings)
     async with PartitionReader(connect_as(client, settings.broker, "receipts")) as reader:
         count = len(await reader.partitions(RECEIPTS))
         place = PartitionId(RECEIPTS, partition_of(message_id, count))
         async for records in reader.read_to_end({place: await reader.beginning(place)}):
             about = [record for record in records if record.key == message_id.encode()]
-            found += _read(about, verifier, directory)
+            found += judge.read(about)
     return found
 
 
@@ -57,37 +57,47 @@ async def receipts_of_period(
     settings: Settings, client: str, since: datetime | None = None, until: datetime | None = None
 ) -> AsyncIterator[ReadReceipt]:
     """Yield the receipts recorded in a period, in order within each partition; raises as `receipts_about` does."""
-    verifier, directory = _trust(settings)
+    judge = _Judge(settings)
     async with PartitionReader(connect_as(client, settings.broker, "receipts")) as reader:
         starts = {}
         for place in await reader.partitions(RECEIPTS):
             starts[place] = await (reader.offset_at(place, since) if since else reader.beginning(place))
         async for records in reader.read_to_end(starts):
             kept = [record for record in records if until is None or record.appended_at < until]
-            for receipt in _read(kept, verifier, directory):
+            for receipt in judge.read(kept):
                 yield receipt
 
 
 async def receipts_to_come(settings: Settings, client: str) -> AsyncIterator[ReadReceipt]:
     """Yield receipts as they are recorded, from now on, for ever; raises as `receipts_about` does."""
-    verifier, directory = _trust(settings)
+    judge = _Judge(settings)
     async with PartitionReader(connect_as(client, settings.broker, "receipts")) as reader:
         ends = {place: await reader.end(place) for place in await reader.partitions(RECEIPTS)}
         async for records in reader.read(ends):
-            for receipt in _read(records, verifier, directory):
+            for receipt in judge.read(records):
                 yield receipt
 
 
-def _trust(settings: Settings) -> tuple[Verifier, Directory]:
-    return wiring.verifier(settings, AcceptancePolicy()), wiring.directory(settings).current()
+class _Judge:
+    """Verifies receipts by the trust and for the installation of these settings."""
 
+    def __init__(self, settings: Settings) -> None:
+        self._verifier = wiring.verifier(settings, AcceptancePolicy())
+        self._directory = wiring.directory(settings).current()
+        self._axis = settings.node
+        self._environment = settings.environment
 
-def _read(records: Sequence[Record], verifier: Verifier, directory: Directory) -> list[ReadReceipt]:
-    read = []
-    for record in records:
-        verified = verify(record, verifier, directory)
-        if isinstance(verified, VerifiedEnvelope):
-            verified = Refused(Reason.SCHEMA_UNKNOWN, "an envelope among the receipts")
-        receipt, refusal = (None, verified) if isinstance(verified, Refused) else (verified, None)
-        read.append(ReadReceipt(place_of(record), record.appended_at, receipt, refusal))
-    return read
+    def read(self, records: Sequence[Record]) -> list[ReadReceipt]:
+        """Return what each record attests, or why it attests nothing."""
+        return [self._read(record) for record in records]
+
+    def _read(self, record: Record) -> ReadReceipt:
+        verified = verify(record, self._verifier, self._directory)
+        if isinstance(verified, VerifiedReceipt):
+            fault = fault_of_receipt(verified.receipt, self._axis, self._environment)
+        elif isinstance(verified, VerifiedEnvelope):
+            fault = Refused(Reason.SCHEMA_UNKNOWN, "an envelope among the receipts")
+        else:
+            fault = verified
+        receipt = verified if isinstance(verified, VerifiedReceipt) and fault is None else None
+        return ReadReceipt(place_of(record), record.appended_at, receipt, fault)

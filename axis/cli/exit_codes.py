@@ -1,11 +1,12 @@
 """Exit statuses of `axis`: one table for people, scripts and the code that ends a command."""
 
+import errno
 from collections.abc import Iterator
 from enum import IntEnum
 from typing import Final
 
 from axis.core.disposition import Reason
-from axis.errors import AxisError, ConfigurationError, IntegrityError, Refused, Unavailable
+from axis.errors import AxisError, Bilingual, ConfigurationError, IntegrityError, Refused, Unavailable
 
 
 class ExitCode(IntEnum):
@@ -49,6 +50,13 @@ _MEANINGS: Final = {
     ExitCode.INTERRUPTED: ("bị ngắt giữa chừng", "interrupted"),
 }
 
+_WRONG_PATH: Final = frozenset(
+    {
+        *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG),
+        *(errno.EACCES, errno.EPERM, errno.EROFS),
+    }
+)
+"""Faults of files and folders that only another path or other permissions mend; after others, trying again may do."""
 _NOT_ALLOWED: Final = frozenset({Reason.SENDER_NOT_ALLOWED, Reason.RECIPIENT_NOT_ALLOWED})
 FILE_MISSING: Final = "file-missing"
 """Reason of a draft's fault: a file named on the command line cannot be read."""
@@ -59,7 +67,10 @@ class NotFound(AxisError):  # noqa: N818 - named as the condition it stands for
 
 
 def exit_code_of(error: BaseException) -> ExitCode:
-    """Return the exit status that an exception leads to; one that the axis did not raise on purpose is a failure."""
+    """Return the exit status that an exception leads to.
+
+    One that the axis did not raise on purpose is a failure, unless it names a file or folder that cannot be used.
+    """
     from axis.storage.blobs import BlobMissing  # noqa: PLC0415 - slow, and only a failing command gets here
 
     match error:
@@ -83,7 +94,13 @@ def exit_code_of(error: BaseException) -> ExitCode:
         case Unavailable():
             return ExitCode.UNAVAILABLE
         case _:
-            return ExitCode.FAILED
+            return _exit_code_of_another(error)
+
+
+def _exit_code_of_another(error: BaseException) -> ExitCode:
+    if not isinstance(error, OSError) or error.filename is None:
+        return ExitCode.FAILED
+    return ExitCode.USAGE if error.errno in _WRONG_PATH else ExitCode.UNAVAILABLE
 
 
 def faults_of(error: BaseException) -> Iterator[str | Refused]:
@@ -92,5 +109,14 @@ def faults_of(error: BaseException) -> Iterator[str | Refused]:
         for each in error.exceptions:
             yield from faults_of(each)
         return
-    for fault in getattr(error, "faults", ()) or (error,):
-        yield fault if isinstance(fault, str | Refused) else str(fault)
+    if faults := getattr(error, "faults", ()):
+        yield from faults
+    elif isinstance(error, OSError) and error.filename is not None:
+        yield Bilingual(
+            f"không dùng được {error.filename}: {error.strerror}; kiểm tra đường dẫn, quyền và đĩa",
+            f"{error.filename} cannot be used: {error.strerror}; check the path, its permissions and the disk",
+        )
+    elif isinstance(error, Refused):
+        yield error
+    else:
+        yield next((each for each in error.args if isinstance(each, Bilingual)), str(error))

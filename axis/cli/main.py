@@ -5,16 +5,29 @@ Each command is a module, imported when it is called, so that `axis --version` a
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from io import TextIOWrapper
 from typing import Annotated, Final, Literal
 
-from cyclopts import App, CycloptsError, Group, Parameter
+from cyclopts import (
+    App,
+    CoercionError,
+    CycloptsError,
+    Group,
+    MissingArgumentError,
+    Parameter,
+    RepeatArgumentError,
+    UnknownCommandError,
+    UnknownOptionError,
+    UnusedCliTokensError,
+    ValidationError,
+)
 
 from axis import __version__
 from axis.cli.exit_codes import ExitCode, exit_code_of, faults_of
 from axis.cli.output import safe_text
-from axis.errors import AxisError, ConfigurationError, Refused
+from axis.errors import AxisError, Bilingual, ConfigurationError, Refused
 from axis.telemetry.vocabulary import LogLevel
 
 _LONG_RUNNING: Final = frozenset({"up", "router"})
@@ -65,6 +78,18 @@ for _order, (_name, _summary) in enumerate(_COMMANDS.items()):
     app.command(f"axis.cli.{_name}:app", name=_name, help=_summary, sort_key=_order)
 
 
+_MISTAKES: Final[Mapping[type[CycloptsError], str]] = {
+    UnknownCommandError: "không có lệnh này",
+    UnknownOptionError: "không có tùy chọn này",
+    UnusedCliTokensError: "thừa tham số",
+    MissingArgumentError: "thiếu tham số hoặc giá trị bắt buộc",
+    RepeatArgumentError: "tham số lặp lại",
+    CoercionError: "giá trị sai dạng",
+    ValidationError: "giá trị ngoài phạm vi cho phép",
+}
+"""What is wrong with a command line, in Vietnamese; the library says it in English."""
+
+
 @app.meta.default
 def launch(
     *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
@@ -92,12 +117,22 @@ def _check_command(name: str) -> None:
     """
     if name not in _COMMANDS:
         near = get_close_matches(name, _COMMANDS, n=1)
-        hint = f'did you mean "{near[0]}"?' if near else f"expected one of {', '.join(_COMMANDS)}"
-        raise ConfigurationError(f"there is no command {name!a:.40}; {hint}")
+        known = ", ".join(_COMMANDS)
+        advice, hint = (
+            (f'có phải "{near[0]}" không?', f'did you mean "{near[0]}"?')
+            if near
+            else (f"các lệnh: {known}", f"expected one of {known}")
+        )
+        raise ConfigurationError(
+            Bilingual(f"không có lệnh {name!a:.40}; {advice}", f"there is no command {name!a:.40}; {hint}")
+        )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `axis` and end the process with the exit status that says how it went."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        # Where the terminal's encoding lacks a letter it is shown as an escape, as standard error does.
+        sys.stdout.reconfigure(errors="backslashreplace")
     code = run(sys.argv[1:] if arguments is None else arguments)
     try:
         sys.stdout.flush()
@@ -111,7 +146,8 @@ def run(arguments: Sequence[str]) -> ExitCode:
     try:
         result = app.meta(list(arguments))
     except CycloptsError as error:
-        _report(ExitCode.USAGE, [str(error), "axis --help"])
+        vietnamese = _MISTAKES.get(type(error), "không hiểu dòng lệnh")
+        _report(ExitCode.USAGE, [_in_both(Bilingual(vietnamese, str(error))), "axis --help"])
         return ExitCode.USAGE
     except BrokenPipeError:
         return _reader_left()
@@ -124,11 +160,10 @@ def run(arguments: Sequence[str]) -> ExitCode:
 
 
 def _failed(error: Exception) -> ExitCode:
-    """Report an exception: what the axis raised in its own words, anything else as a defect with its log event."""
+    """Report an exception: what has an exit status of its own in words, anything else as a defect with its log event."""
     code = exit_code_of(error)
-    expected = isinstance(error, AxisError) or (isinstance(error, ExceptionGroup) and code != ExitCode.FAILED)
-    if expected:
-        _report(code, [_line(fault) for fault in faults_of(error)])
+    if isinstance(error, AxisError) or code is not ExitCode.FAILED:
+        _report(code, [_text(fault) for fault in faults_of(error)])
         return code
     import structlog  # noqa: PLC0415 - slow
 
@@ -137,12 +172,19 @@ def _failed(error: Exception) -> ExitCode:
     return code
 
 
-def _line(fault: str | Refused) -> str:
+def _text(fault: str | Refused) -> str:
+    """Return the lines of a fault, Vietnamese first."""
+    if isinstance(fault, Bilingual):
+        return _in_both(fault)
     if isinstance(fault, str):
         return fault
     from axis.cli.words import reason_words  # noqa: PLC0415 - slow
 
     return f"{reason_words(fault.reason)}: {fault.detail}"
+
+
+def _in_both(message: Bilingual) -> str:
+    return f"{message.vietnamese}\n{message}"
 
 
 def _report(code: ExitCode, faults: Sequence[str]) -> None:

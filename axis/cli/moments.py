@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from axis.core.addressing import LOCAL_TIME
-from axis.errors import ConfigurationError
+from axis.errors import Bilingual, ConfigurationError
 
 ZONE: Final = "+07:00"
 FORMS: Final = "24h, 2026-11-22, 22/11/2026, 22/11/2026 14:30, 2026-11-22T14:30:00+07:00"
@@ -19,7 +19,10 @@ _MINUTE_FORM: Final = "%d/%m/%Y %H:%M"
 
 def shown_moment(at: datetime, *, zone: bool = True) -> str:
     """Return a moment for people; `zone` says whether the offset stands beside it or in the column's heading."""
-    text = at.astimezone(LOCAL_TIME).strftime(_MINUTE_FORM)
+    try:
+        text = at.astimezone(LOCAL_TIME).strftime(_MINUTE_FORM)
+    except OverflowError:  # in the calendar's last hours, which Vietnamese time has no year for
+        return utc_text(at)
     return f"{text} ({ZONE})" if zone else text
 
 
@@ -50,7 +53,12 @@ def parse_moment(text: str, now: datetime, *, ahead: bool = False, end_of_day: b
         minute = _matched(text, _MINUTE_FORM)
         return _in_utc(datetime.fromisoformat(text) if minute is None else minute)
     except (ValueError, OverflowError) as error:
-        raise ConfigurationError(f"got {text!a:.40} as a time, expected one like: {FORMS}") from error
+        raise ConfigurationError(
+            Bilingual(
+                f"{text!a:.40} không phải là thời gian; ghi như: {FORMS}",
+                f"got {text!a:.40} as a time, expected one like: {FORMS}",
+            )
+        ) from error
 
 
 def _in_utc(moment: datetime) -> datetime:

@@ -9,6 +9,7 @@ import csv
 import json
 import sys
 import unicodedata
+from codecs import lookup
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -147,7 +148,7 @@ def warn(text: str) -> None:
 
 def json_text(value: object, *, indent: int | None = None) -> str:
     """Return JSON: times in UTC, digests in hexadecimal, nothing in it that a terminal would obey."""
-    text = json.dumps(_plain(value), ensure_ascii=False, allow_nan=False, indent=indent)
+    text = json.dumps(_plain(value), ensure_ascii=not _speaks_utf8(), allow_nan=False, indent=indent)
     # Line ends stand only between tokens: those of values are escaped already.
     return "\n".join(_replaced(line, _json_escaped) for line in text.split("\n"))
 
@@ -202,7 +203,7 @@ def _plain(value: object) -> object:
 
 
 def _write_csv(rows: Iterable[Row], columns: Sequence[Column]) -> None:
-    _write(_BOM + _csv_line([column.key for column in columns]), end="")
+    _write((_BOM if _speaks_utf8() else "") + _csv_line([column.key for column in columns]), end="")
     for row in rows:
         _write(_csv_line([_csv_cell(row[column.key]) for column in columns]), end="")
 
@@ -216,7 +217,7 @@ def _csv_line(cells: Sequence[str]) -> str:
 def _csv_cell(value: object) -> str:
     plain = _plain(value)
     text = shown(" ".join(map(str, plain)) if isinstance(plain, list) else plain)
-    return f"'{text}" if isinstance(plain, str) and text.startswith(_FORMULA) else text
+    return f"'{text}" if text.startswith(_FORMULA) and not isinstance(plain, int | float) else text
 
 
 def _replaced(text: str, escape: Callable[[str], str]) -> str:
@@ -231,6 +232,11 @@ def _escaped(character: str) -> str:
 
 def _json_escaped(character: str) -> str:
     return json.dumps(character)[1:-1]
+
+
+def _speaks_utf8() -> bool:
+    """Tell whether standard output can carry every letter; a file that a test puts in its place can."""
+    return lookup(sys.stdout.encoding or "utf-8").name == "utf-8"
 
 
 def _write(text: str, end: str = "\n") -> None:

@@ -13,18 +13,22 @@ from axis.apps import wiring
 from axis.apps.audit import AUDITOR
 from axis.apps.receipts import ReadReceipt, receipts_about, receipts_of_period, receipts_to_come
 from axis.cli.exit_codes import ExitCode, NotFound
-from axis.cli.inbox import StreamFormat
 from axis.cli.moments import parse_moment
-from axis.cli.output import json_text, say, write_line, write_rows
-from axis.cli.parameters import DEFAULT_DATA, DataFolder, Format, FormatOption
+from axis.cli.output import json_text, say, warn, write_line, write_rows
+from axis.cli.parameters import (
+    DEFAULT_DATA,
+    Client,
+    DataFolder,
+    Format,
+    FormatOption,
+    StreamFormat,
+    StreamFormatOption,
+    next_command,
+)
 from axis.cli.receipt_rows import COLUMNS, line_of, row_of, write_receipt
 from axis.core.disposition import Reason
 from axis.core.receipt import Event
-from axis.errors import ConfigurationError, Unavailable
-
-Client = Annotated[
-    str, Parameter(name="--as", help="Tên chứng thư dùng để đọc. Name of the certificate that reads.")
-]
+from axis.errors import Bilingual, ConfigurationError, Unavailable
 
 _OPENSSL: Final = """openssl cms -verify -binary -inform DER -in 1.signature -content 1.statement \\
     -CAfile axis-data/pki/ca.pem -out /dev/null"""
@@ -73,8 +77,12 @@ def show(
     installation = settings.load(data)
     receipts = asyncio.run(receipts_about(installation, client, message_id))
     if not receipts:
+        look_up = next_command("receipts find", data)
         raise NotFound(
-            f"no receipt about {message_id!a:.70}; look the message id up with `axis receipts find`"
+            Bilingual(
+                f"không có biên nhận về {message_id!a:.70}; tra mã thông điệp bằng `{look_up}`",
+                f"no receipt about {message_id!a:.70}; look the message id up with `{look_up}`",
+            )
         )
     if raw is not None:
         write_raw(receipts, raw)
@@ -115,9 +123,7 @@ def find(
 def follow(
     *,
     client: Client = AUDITOR,
-    output: Annotated[
-        StreamFormat, Parameter(name=["-o", "--output"], help="Dạng kết quả. Form of the result.")
-    ] = StreamFormat.TABLE,
+    output: StreamFormatOption = StreamFormat.TABLE,
     data: DataFolder = DEFAULT_DATA,
 ) -> None:
     """Hiện biên nhận ngay khi được ghi; Ctrl-C để dừng. Show receipts as they are recorded; Ctrl-C ends."""
@@ -131,24 +137,36 @@ def write_raw(receipts: list[ReadReceipt], folder: Path) -> None:
         ConfigurationError: a file of that name exists.
         Unavailable: the folder cannot be written.
     """
+    written = 0
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for number, receipt in enumerate(receipts, 1):
             if receipt.verified is not None:
+                written += 1
                 signed = receipt.verified.signed
                 for suffix, content in (("statement", signed.statement), ("signature", signed.signature)):
                     with (folder / f"{number}.{suffix}").open("xb") as file:
                         file.write(content)
     except FileExistsError as error:
         raise ConfigurationError(
-            f"{error.filename} exists and is not overwritten; name another folder"
+            Bilingual(
+                f"đã có {error.filename}, không ghi đè; hãy chọn thư mục khác",
+                f"{error.filename} exists and is not overwritten; name another folder",
+            )
         ) from error
     except OSError as error:
-        raise Unavailable(f"cannot write into {folder}: {error.strerror}") from error
+        raise Unavailable(
+            Bilingual(
+                f"không ghi được vào {folder}: {error.strerror}",
+                f"cannot write into {folder}: {error.strerror}",
+            )
+        ) from error
     say(
-        f"Đã ghi {len(receipts)} biên nhận vào {folder}. Kiểm chứng độc lập: xem `axis receipts show --help`.",
-        f"Wrote {len(receipts)} receipts into {folder}. To verify them without the axis: `axis receipts show --help`.",
+        f"Đã ghi {written} biên nhận vào {folder}. Kiểm chứng độc lập: xem `axis receipts show --help`.",
+        f"Wrote {written} receipts into {folder}. To verify them without the axis: `axis receipts show --help`.",
     )
+    if left := len(receipts) - written:
+        warn(f"{left} biên nhận không kiểm chứng được, không ghi (receipts not verified, not written)")
 
 
 async def _find(

@@ -12,13 +12,13 @@ from axis.apps.audit import AUDITOR, KINDS
 from axis.cli.moments import parse_moment
 from axis.cli.nodes import known_organisation
 from axis.cli.output import Column, Row, write_rows
-from axis.cli.parameters import DEFAULT_DATA, DataFolder, Format, FormatOption
+from axis.cli.parameters import DEFAULT_DATA, Client, DataFolder, Format, FormatOption
 from axis.cli.progress import ReadingProgress
 from axis.cli.words import EVENTS, reason_words
 from axis.consumers.replay import DOCUMENT, QUARANTINED, UNKNOWN, Period, Replayed, Verdict
 from axis.core.history import shown
 from axis.core.receipt import Event
-from axis.errors import ConfigurationError
+from axis.errors import Bilingual, ConfigurationError
 
 _SHOWN_RECIPIENTS: Final = 3
 _OFFSETS: Final = re.compile(r"(\d{1,6}):(\d{1,18})(?:-(\d{1,18}))?")
@@ -71,9 +71,7 @@ def replay(
             help="P:O hoặc P:O-E: phân vùng P từ vị trí O (đến E). Partition P from offset O (to E, inclusive).",
         ),
     ] = (),
-    client: Annotated[
-        str, Parameter(name="--as", help="Tên chứng thư dùng để đọc. Name of the certificate that reads.")
-    ] = AUDITOR,
+    client: Client = AUDITOR,
     output: FormatOption = Format.TABLE,
     data: DataFolder = DEFAULT_DATA,
 ) -> None:
@@ -86,7 +84,7 @@ def replay(
         until=parse_moment(until, now) if until else None,
         offsets=dict(map(parse_offsets, from_offset)),
     )
-    organisation = known_organisation(installation, org) if org else None
+    organisation = known_organisation(installation, org, option="--org") if org else None
     with ReadingProgress() as progress:
         rows = asyncio.run(
             audit.replay(
@@ -105,7 +103,10 @@ def parse_offsets(text: str) -> tuple[int, tuple[int, int | None]]:
     match = _OFFSETS.fullmatch(text)
     if match is None:
         raise ConfigurationError(
-            f"got {text!a:.40} as --from-offset, expected P:O or P:O-E, such as 3:1200-1300"
+            Bilingual(
+                f"--from-offset là {text!a:.40}, phải là P:O hoặc P:O-E, ví dụ 3:1200-1300",
+                f"got {text!a:.40} as --from-offset, expected P:O or P:O-E, such as 3:1200-1300",
+            )
         )
     return int(match[1]), (int(match[2]), int(match[3]) if match[3] else None)
 

@@ -8,7 +8,7 @@ from cyclopts import App, Parameter
 from axis import settings
 from axis.apps.up import run_router
 from axis.cli.output import write_line
-from axis.cli.parameters import DEFAULT_DATA, DataFolder
+from axis.cli.parameters import DEFAULT_DATA, DataFolder, TelemetryPort
 from axis.settings import Settings
 
 app = App(
@@ -31,10 +31,7 @@ def router(
         str,
         Parameter(help="Tên tiến trình giữa các bộ định tuyến. Name of this process among the routers."),
     ] = "0",
-    telemetry_port: Annotated[
-        int | None,
-        Parameter(help="Cổng /metrics, /readyz; 0: cổng trống bất kỳ. Port of metrics; 0 for any free one."),
-    ] = None,
+    telemetry_port: TelemetryPort = None,
 ) -> None:
     """Chạy riêng bộ định tuyến. Run the router role alone."""
     installation = settings.load(data)

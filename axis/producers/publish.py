@@ -22,14 +22,18 @@ from axis.core.part_names import fault_in_name
 from axis.core.partitioning import partition_of
 from axis.core.policy import AcceptancePolicy
 from axis.core.retry import RetrySchedule
+from axis.core.routing import route
 from axis.core.topics import SUBMISSIONS_EXPRESS, SUBMISSIONS_STANDARD
 from axis.errors import OutcomeUnknown, Refused, Unavailable
 from axis.ports import Append, BlobStore, BusWriter, Clock, Signer
+from axis.producers.files import file_faults, read, size_of
 from axis.producers.identity import new_message_id
 from axis.schemas import avro, manifest
 from axis.storage.journal import Journal, StoredSubmission
 
 MAX_RECORD_BYTES: Final = 1024 * 1024 - 4096
+_INLINE_BYTES: Final = 512 * 1024
+"""Content in one record: the largest header, the longest names and the signature that pass the check fit in beside it."""
 _TOPICS: Final = {Lane.EXPRESS: SUBMISSIONS_EXPRESS, Lane.STANDARD: SUBMISSIONS_STANDARD}
 
 
@@ -84,6 +88,18 @@ class Acknowledged:
     partition: int
     offset: int
     attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unsent:
+    """A submission that was not acknowledged and stays kept.
+
+    Attributes:
+        error: `Refused` when the broker will not take it as it is, `Unavailable` when the outcome is unknown.
+    """
+
+    submission: StoredSubmission
+    error: Refused | Unavailable
 
 
 class Publisher:
@@ -158,8 +174,7 @@ class Publisher:
     async def prepare(self, draft: Draft, directory: Directory | None = None) -> StoredSubmission:
         """Check, store, sign and keep a document, without sending it yet; raises as `publish` does."""
         header = self.check(draft, directory)
-        parts = [await self._part(part) for part in draft.parts]
-        submission = self.seal(header, tuple(parts), header.created_at)
+        submission = self.seal(header, await self._parts(draft.parts), header.created_at)
         self._journal.store_submission(submission)
         return submission
 
@@ -196,9 +211,44 @@ class Publisher:
         )
         return Acknowledged(self._appended(submission), self._partition, offset, attempts)
 
-    async def resume(self) -> list[Acknowledged]:
-        """Append again everything that was kept but never acknowledged, oldest first; raises as `append` does."""
-        return [await self.append(submission) for submission in self._journal.submissions([State.STORED])]
+    async def resume(self) -> list[Acknowledged | Unsent]:
+        """Append again what was kept but never acknowledged, oldest first.
+
+        What the broker refuses holds up nothing else. After an unknown outcome the rest of that lane waits for the next
+        time, because a sender's documents keep their order within a lane; it is not part of the result.
+
+        Raises:
+            Unavailable: the journal cannot be read.
+        """
+        results: list[Acknowledged | Unsent] = []
+        held_up: set[str] = set()
+        for submission in self._journal.submissions([State.STORED]):
+            if submission.topic in held_up:
+                continue
+            try:
+                results.append(await self.append(submission))
+            except Refused as error:
+                results.append(Unsent(submission, error))
+            except Unavailable as error:
+                results.append(Unsent(submission, error))
+                held_up.add(submission.topic)
+        return results
+
+    def drop(self, message_id: MessageId) -> StoredSubmission:
+        """Give up a submission that was kept and not sent: `resume` leaves it alone, and it stays in the journal.
+
+        It counts as rejected, by its own sender. If the broker has it after all, it is accepted and that is recognised.
+
+        Raises:
+            Refused: `not-waiting`, no submission with this id waits to be sent.
+        """
+        with self._journal.together():
+            submission = self._journal.submission(message_id=message_id)
+            if submission is None or submission.state is not State.STORED:
+                state = submission.state if submission else "unknown"
+                raise Refused("not-waiting", f"{message_id} is {state}, expected it to be stored")
+            self._journal.set_state(message_id, advance(submission.state, Step.REJECTION))
+        return replace(submission, state=State.REJECTED)
 
     def _appended(self, submission: StoredSubmission) -> StoredSubmission:
         """Move a submission on from where it is by now: its acceptance may have come before the acknowledgement."""
@@ -240,9 +290,9 @@ class Publisher:
 
         note(lambda: check_fields(header))
         note(lambda: check_recipient_count(header, self._policy))
+        note(lambda: _check_size(header, self._policy))
         if directory is not None:
-            for recipient in header.recipients:
-                note(lambda recipient=recipient: directory.resolve(recipient, self._sender, now))  # type: ignore[misc] # bound
+            faults.extend(self._addressing_faults(header, directory, now))
         if header.expires_at is not None and header.expires_at <= now:
             faults.append(
                 Refused(Reason.EXPIRED, f"expires at {header.expires_at:%Y-%m-%dT%H:%M:%SZ}, already past")
@@ -250,6 +300,20 @@ class Publisher:
         faults.extend(self._part_faults(draft.parts))
         if faults:
             raise DraftRefused(faults)
+
+    def _addressing_faults(self, header: Header, directory: Directory, now: datetime) -> list[Refused]:
+        faults: dict[str, Refused] = {}
+        if not directory.may_send(self._sender, now):
+            detail = f"{self._sender} is suspended or does not exist today, in directory {directory.version}"
+            faults[detail] = Refused(Reason.SENDER_NOT_ALLOWED, detail)
+        # One by one, so that each is named; then together, because groups can add up to too many.
+        each_alone = [replace(header, recipients=(recipient,)) for recipient in header.recipients]
+        for addressed in [*each_alone, header] if each_alone else []:
+            try:
+                route(addressed, directory, now, self._policy)
+            except Refused as refusal:
+                faults.setdefault(refusal.detail, refusal)
+        return list(faults.values())
 
     def _part_faults(self, parts: Sequence[DraftPart]) -> list[Refused]:
         faults: list[Refused] = []
@@ -273,18 +337,43 @@ class Publisher:
                         Reason.MANIFEST_MALFORMED, f"part {position}: {part.media_type!a} is no media type"
                     )
                 )
+        faults.extend(file_faults([part.content for part in parts], self._policy))
         return faults
 
-    async def _part(self, part: DraftPart) -> Part:
+    async def _parts(self, parts: Sequence[DraftPart]) -> tuple[Part, ...]:
+        """Turn files into parts: small ones stay in the record while it has room."""
+        made: list[Part] = []
+        room = _INLINE_BYTES
+        for each in parts:
+            part = await self._part(each, min(self._policy.max_inline_bytes, room))
+            if part.content is not None:
+                room -= part.size
+            made.append(part)
+        return tuple(made)
+
+    async def _part(self, part: DraftPart, max_inline_bytes: int) -> Part:
         """Turn a file into a part: inline when small, else stored under its digest first."""
-        if isinstance(part.content, Path) and part.content.stat().st_size > self._policy.max_inline_bytes:
+        if isinstance(part.content, Path) and size_of(part.content) > max_inline_bytes:
             stored = await self._blobs.put_file(part.content)
-            return Part(part.name, part.media_type, stored.size, stored.digest, None)
-        content = part.content if isinstance(part.content, bytes) else part.content.read_bytes()
-        if len(content) > self._policy.max_inline_bytes:
+        elif len(content := read(part.content)) > max_inline_bytes:
             stored = await self._blobs.put_bytes(content)
-            return Part(part.name, part.media_type, stored.size, stored.digest, None)
-        return Part(part.name, part.media_type, len(content), sha256(content), content)
+        else:
+            return Part(part.name, part.media_type, len(content), sha256(content), content)
+        return Part(part.name, part.media_type, stored.size, stored.digest, None)
+
+
+def _check_size(header: Header, policy: AcceptancePolicy) -> None:
+    """The header can be written down, and is no longer than the axis takes."""
+    try:
+        size = len(avro.encode_header(header))
+    except UnicodeEncodeError as error:
+        raise Refused(
+            Reason.HEADER_MALFORMED, "a text has a character that is none in Unicode; type it again"
+        ) from error
+    if size > policy.max_header_bytes:
+        raise Refused(
+            Reason.HEADER_TOO_LARGE, f"got {size} bytes, expected at most {policy.max_header_bytes}"
+        )
 
 
 async def _until_acknowledged(
@@ -306,6 +395,6 @@ async def _until_acknowledged(
             if loop.time() + delay >= end:
                 raise OutcomeUnknown(
                     f"{message_id} was not acknowledged within {deadline_seconds:g} s ({error}); it is kept, and"
-                    " `axis publish --resume` sends the same envelope again"
+                    " resuming sends the same envelope again"
                 ) from error
             await asyncio.sleep(delay)

@@ -1,126 +1,22 @@
 """The real `axis`, as people and scripts run it, against a site that the real `axis up` runs."""
 
-import asyncio
 import json
 import os
 import pty
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
-from typing import Any
 from urllib.request import urlopen
 
 import pytest
 
-from axis import settings
-from axis.connection import connect_as
 from axis.core.envelope import is_message_id
-from axis.core.topics import inbox_topic
-from axis.ports import Append
-from axis.producers.kafka import KafkaWriter
 from axis.storage.journal import Journal
+from tests.integration.installation import AXIS, PROVINCE, SECONDS, Installation, ready_port
 
 pytestmark = pytest.mark.kafka
-
-AXIS = (sys.executable, "-m", "axis.cli.main")
-CONFIGURATION = Path(__file__).parents[2] / "config"
-SECONDS = 90
-PROVINCE = "H56"
-
-
-class Installation:
-    """A data folder on which `axis up` runs, and the commands run there."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.port = 0
-        self._up: subprocess.Popen[str] | None = None
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """The environment of every command."""
-        return os.environ | {"AXIS_DATA": str(self.folder), "AXIS_CONFIG": str(CONFIGURATION)}
-
-    def start(self) -> None:
-        """Run `axis up` until it says that it is ready."""
-        log = (self.folder.parent / "up.log").open("a")
-        with log:
-            self._up = subprocess.Popen(
-                [*AXIS, "up", "--telemetry-port", "0"],
-                env=self.environment,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-            )
-        self.port = ready_port(self._up)
-
-    def stop(self) -> int:
-        """End `axis up` as an operator does, and return its exit status."""
-        assert self._up is not None
-        self._up.terminate()
-        with self._up:
-            return self._up.wait(SECONDS)
-
-    def run(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        """Run one command to its end."""
-        return subprocess.run(
-            [*AXIS, *map(str, arguments)],
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-            check=False,
-        )
-
-    def rows(self, *arguments: str | Path) -> list[dict[str, Any]]:
-        """Run a command that must succeed and return its JSON rows."""
-        done = self.run(*arguments, "-o", "json")
-        assert done.returncode == 0, done.stderr
-        content = json.loads(done.stdout)
-        return content if isinstance(content, list) else [content]
-
-    @contextmanager
-    def running(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-        """Run a command beside the test, and kill it at the end if it still runs."""
-        with subprocess.Popen(
-            [*AXIS, *arguments],
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        ) as process:
-            try:
-                yield process
-            finally:
-                process.kill()
-
-    def publish(self, *files: Path, to: str, subject: str = "Thử nghiệm") -> str:
-        """Publish for the province and return the message id."""
-        done = self.run("publish", *files, "--as", PROVINCE, "--to", to, "--subject", subject, "-o", "id")
-        assert done.returncode == 0, done.stderr
-        return done.stdout.strip()
-
-    def append(self, code: str, value: bytes) -> None:
-        """Write bytes into an inbox past the router, as only an insider could."""
-
-        async def append() -> None:
-            connection = connect_as("admin", settings.load(self.folder).broker, "test")
-            async with KafkaWriter(connection) as writer:
-                await writer.append(Append(inbox_topic(code), 0, b"x", value))
-
-        asyncio.run(append())
-
-
-def ready_port(process: subprocess.Popen[str]) -> int:
-    """Return the telemetry port that a role names when it is ready; it may end instead, but not stay silent."""
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    assert line.startswith("ready telemetry=127.0.0.1:"), line
-    return int(line.rpartition(":")[2])
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from axis.core.addressing import Directory, OrganisationCode
 from axis.core.policy import AcceptancePolicy
 from axis.core.topics import inbox_topic
 from axis.ports import Record
+from axis.producers.publish import Unsent
 from axis.settings import Settings
 from axis.testing.broker import ADMIN_NAME
 
@@ -88,10 +89,18 @@ class Stage:
         return self._nodes.values()
 
     async def node(self, code: OrganisationCode) -> Node:
-        """Return the node of an organisation, connected once; what an earlier run left unsent goes out first."""
+        """Return the node of an organisation, connected once; what an earlier run left unsent goes out first.
+
+        Raises:
+            Refused: the broker will not take what was left.
+            Unavailable: no broker answers, or whether it has taken what was left is not known.
+        """
         if code not in self._nodes:
-            self._nodes[code] = await self._closing.enter_async_context(Node.open(self.settings, code))
-            await self._nodes[code].publisher.resume()
+            node = await self._closing.enter_async_context(Node.open(self.settings, code))
+            for sent in await node.publisher.resume():
+                if isinstance(sent, Unsent):
+                    raise sent.error
+            self._nodes[code] = node
         return self._nodes[code]
 
     def receipt_in(self, record: Record) -> VerifiedReceipt | None:

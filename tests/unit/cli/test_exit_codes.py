@@ -1,10 +1,13 @@
 """The exit statuses are a contract with scripts."""
 
+import errno
+
 import pytest
 
 from axis.cli.exit_codes import ExitCode, NotFound, exit_code_of, faults_of
 from axis.core.disposition import Reason
 from axis.errors import (
+    Bilingual,
     ConfigurationError,
     IllegalTransition,
     IntegrityError,
@@ -45,6 +48,11 @@ def test_the_numbers_never_change() -> None:
         (Refused(Reason.RECIPIENT_UNKNOWN, "a"), ExitCode.REFUSED),
         (Unavailable("a"), ExitCode.UNAVAILABLE),
         (OutcomeUnknown("a"), ExitCode.UNAVAILABLE),
+        (NotADirectoryError(errno.ENOTDIR, "a", "path"), ExitCode.USAGE),
+        (PermissionError(errno.EACCES, "a", "path"), ExitCode.USAGE),
+        (OSError(errno.EROFS, "a", "path"), ExitCode.USAGE),
+        (OSError(errno.ENOSPC, "a", "path"), ExitCode.UNAVAILABLE),
+        (ConnectionResetError(errno.ECONNRESET, "a"), ExitCode.FAILED),
         (IllegalTransition("a"), ExitCode.FAILED),
         (ValueError("a"), ExitCode.FAILED),
         (KeyboardInterrupt(), ExitCode.INTERRUPTED),
@@ -68,3 +76,20 @@ def test_every_fault_is_listed_on_its_own() -> None:
     draft = DraftRefused([Refused("expired", "past"), Refused("oversized", "big")])
     faults = list(faults_of(ExceptionGroup("several", [ConfigurationError("a", "b"), draft])))
     assert [str(fault) for fault in faults] == ["a", "b", "expired: past", "oversized: big"]
+
+
+def test_a_path_that_cannot_be_used_is_named_in_both_languages() -> None:
+    """Whoever named it learns which path it is and what is wrong with it."""
+    (fault,) = faults_of(NotADirectoryError(errno.ENOTDIR, "Not a directory", "/a/b"))
+    assert isinstance(fault, Bilingual)
+    assert fault.startswith("/a/b cannot be used: Not a directory")
+    assert fault.vietnamese.startswith("không dùng được /a/b")
+
+
+@pytest.mark.parametrize("kind", [ConfigurationError, NotFound, Unavailable])
+def test_what_was_said_in_both_languages_is_reported_in_both(kind: type[Exception]) -> None:
+    """The Vietnamese words reach whoever reports the fault; as text an exception is English, as logs need it."""
+    error = kind(Bilingual("không có", "there is none"))
+    (fault,) = faults_of(error)
+    assert isinstance(fault, Bilingual)
+    assert (fault.vietnamese, str(fault), str(error)) == ("không có", "there is none", "there is none")

@@ -1,13 +1,17 @@
 """The command line before any command runs: help, version, mistakes."""
 
+import os
 import subprocess
 import sys
+from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
 from axis import __version__
 from axis.cli.main import app
 
+VIETNAMESE = "ăâđêôơưạảãàáậẩẫầấặẳẵằắẹẻẽèéệểễềếịỉĩìíọỏõòóộổỗồốợởỡờớụủũùúựửữừứỵỷỹỳý"
 COMMANDS = [
     "up",
     "router",
@@ -31,7 +35,7 @@ COMMANDS = [
 ]
 
 
-def axis(*arguments: str) -> subprocess.CompletedProcess[str]:
+def axis(*arguments: str, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Run `axis` as a process of its own."""
     return subprocess.run(
         [sys.executable, "-m", "axis.cli.main", *arguments],
@@ -39,6 +43,7 @@ def axis(*arguments: str) -> subprocess.CompletedProcess[str]:
         text=True,
         timeout=60,
         check=False,
+        env={**os.environ, **(environment or {})},
     )
 
 
@@ -71,9 +76,22 @@ def test_the_version_is_told_without_loading_what_talks_to_kafka() -> None:
         (["inbx", "list"], 'did you mean "inbox"?'),
         (["inbox", "lst"], 'Did you mean "list"?'),
         (["inbox", "list"], "--as"),
+        (["receipts", "find", "--as", "H56"], "--as"),
+        (["replay", "--as", "H56"], "--as"),
+        (["reconcile", "--as", "H56"], "--as"),
+        (["publish", "--resume", "--as", "H56", "--timeout=0"], "--timeout"),
+        (["publish", "--resume", "--as", "H56", "--timeout=-1"], "--timeout"),
+        (["publish", "--resume", "--as", "H56", "--timeout=nan"], "--timeout"),
+        (["publish", "--resume", "--as", "H56", "--timeout=inf"], "--timeout"),
+        (["router", "--telemetry-port", "65536"], "--telemetry-port"),
+        (["up", "--telemetry-port", "65536"], "--telemetry-port"),
+        (["up", "--environment", " "], "--environment"),
+        (["replay", "--since", "tomorrow", "--data", "/nonexistent"], "axis up --data /nonexistent"),
         (["publish", "--as", "H56"], "--subject is missing"),
         (["inbox", "take", "--as", "H56"], "--all"),
         (["publish", "--resume", "x.pdf", "--as", "H56"], "--resume"),
+        (["publish", "--drop", "x", "--resume", "--as", "H56"], "--drop"),
+        (["publish", "--drop", "x", "x.pdf", "--as", "H56"], "--drop"),
         (["inbox", "list", "--as", "H56", "--data", "/nonexistent"], "axis up --data /nonexistent"),
     ],
     ids=lambda each: " ".join(each) if isinstance(each, list) else "",
@@ -85,6 +103,42 @@ def test_a_mistake_is_answered_in_words_on_standard_error(arguments: list[str], 
     assert done.stderr.startswith("axis: lệnh hoặc cấu hình chưa đúng (wrong usage or configuration)\n")
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+    vietnamese = [line for line in done.stderr.splitlines() if line.startswith("  - ")]
+    assert any(any(letter in VIETNAMESE for letter in line) for line in vietnamese), done.stderr
+
+
+@pytest.mark.parametrize("command", ["inbox list --as H56", "pki show", "up", "demo", "router"])
+def test_a_data_folder_that_is_none_is_named(command: str, tmp_path: Path) -> None:
+    """A file in place of the data folder, or a folder in place of its settings, is a mistake and no failure."""
+    file = tmp_path / "file"
+    file.touch()
+    (tmp_path / "folder" / "axis.toml").mkdir(parents=True)
+    for data in (file, tmp_path / "folder")[: 1 if command == "demo" else 2]:
+        done = axis(*command.split(), "--data", str(data))
+        assert (done.returncode, done.stdout) == (2, ""), done.stderr
+        assert str(data) in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_a_terminal_without_vietnamese_letters_shows_escapes() -> None:
+    """Where the encoding lacks a letter the command still does its work and ends with 0."""
+    done = axis("help", "exit-codes", environment={"PYTHONIOENCODING": "ascii"})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "(refused by a rule)" in done.stdout
+    assert done.stdout.isascii()
+
+
+def test_an_option_means_the_same_in_every_command() -> None:
+    """`--as` is the organisation acted for, wherever it is, and a client's certificate never goes by that name."""
+    meanings: dict[str, set[object]] = {}
+    for command in COMMANDS:
+        _, apps, _ = app.parse_commands(command.split())
+        for argument in apps[-1].assemble_argument_collection():
+            for name in argument.names:
+                meanings.setdefault(name, set()).add(argument.parameter.help)
+    for name in ("--as", "--telemetry-port"):
+        assert len(meanings[name]) == 1, meanings[name]
+    assert "chứng thư" in " ".join(map(str, meanings["--client"]))
 
 
 def test_the_exit_codes_are_printed() -> None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from axis.cli.moments import parse_moment, shown_moment, utc_text
-from axis.errors import ConfigurationError
+from axis.errors import Bilingual, ConfigurationError
 
 NOW = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
 
@@ -42,7 +42,10 @@ def test_another_form_is_refused_with_examples(text: str) -> None:
     """A time that cannot be read is a usage error that shows the forms and nothing that a terminal would obey."""
     with pytest.raises(ConfigurationError, match="expected one like: 24h") as caught:
         parse_moment(text, NOW)
-    assert str(caught.value).isprintable()
+    (fault,) = caught.value.faults
+    assert isinstance(fault, Bilingual)
+    assert "không phải là thời gian" in fault.vietnamese
+    assert (fault + fault.vietnamese).isprintable()
 
 
 def test_people_see_vietnamese_time_and_machines_utc() -> None:
@@ -50,3 +53,11 @@ def test_people_see_vietnamese_time_and_machines_utc() -> None:
     assert shown_moment(NOW) == "22/11/2026 14:30 (+07:00)"
     assert shown_moment(NOW, zone=False) == "22/11/2026 14:30"
     assert utc_text(NOW) == "2026-11-22T07:30:00.000Z"
+
+
+@pytest.mark.parametrize("zone", [True, False])
+def test_every_moment_that_a_sender_can_state_is_shown(*, zone: bool) -> None:
+    """The calendar's last hours are no moments in Vietnamese time; they are shown in UTC instead of failing."""
+    last = datetime.max.replace(tzinfo=UTC)
+    assert shown_moment(last, zone=zone) == "9999-12-31T23:59:59.999Z"
+    assert shown_moment(datetime.min.replace(tzinfo=UTC), zone=zone).startswith("01/01/")

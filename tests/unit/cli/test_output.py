@@ -3,7 +3,7 @@
 import csv
 import json
 from datetime import UTC, datetime
-from io import StringIO
+from io import BytesIO, StringIO, TextIOWrapper
 
 import pytest
 from hypothesis import given
@@ -84,6 +84,15 @@ def test_every_beginning_of_a_formula_is_guarded(cell: str, capsys: pytest.Captu
     assert capsys.readouterr().out.splitlines()[1][0] in "'\\\""
 
 
+@pytest.mark.parametrize(
+    "value", [["=cmd()", "H56"], ("@communes",), [-1, 2], "-3"], ids=["list", "tuple", "numbers", "text"]
+)
+def test_whatever_becomes_text_is_guarded(value: object, capsys: pytest.CaptureFixture[str]) -> None:
+    """A list is guarded as a text is: its first word may be what an attacker wrote as a recipient."""
+    write_rows([{"a": value}], [Column("a", "A", "A")], Format.CSV)
+    assert capsys.readouterr().out.splitlines()[1][0] == "'"
+
+
 @pytest.mark.parametrize("form", list(Format))
 def test_no_form_lets_a_terminal_be_commanded(form: Format, capsys: pytest.CaptureFixture[str]) -> None:
     """Escape sequences and invisible characters in a subject never reach standard output as themselves."""
@@ -97,6 +106,21 @@ def test_a_card_is_safe_and_leaves_out_what_is_not_known(capsys: pytest.CaptureF
     write_card([("Lúc", "at", ROWS[0]["at"]), ("Tên", "name", "a\x1bb"), ("Lý do", "reason", None)])
     lines = [line.split(maxsplit=2) for line in capsys.readouterr().out.splitlines()]
     assert lines == [["Lúc", "(at)", "22/11/2026 14:30 (+07:00)"], ["Tên", "(name)", "a\\x1bb"]]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "iso-8859-1"])
+def test_json_stays_exact_where_letters_are_lacking(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where standard output is not UTF-8, JSON is written in ASCII, and CSV begins without a mark that none would know."""
+    written = BytesIO()
+    output = TextIOWrapper(written, encoding, errors="backslashreplace", newline="")
+    monkeypatch.setattr("sys.stdout", output)
+    row = {"a": "Kế hoạch Đ \U0001f600"}
+    write_rows([row], [Column("a", "A", "A")], Format.JSONL)
+    write_rows([row], [Column("a", "A", "A")], Format.CSV)
+    output.flush()
+    line, heading, _ = written.getvalue().splitlines()
+    assert json.loads(line) == row
+    assert heading == b"a"
 
 
 @given(st.text())
