@@ -11,7 +11,7 @@ from axis.core.digest import sha256
 from axis.core.envelope import Envelope, Header, Lane, Operation, Part, Urgency
 from axis.core.partitioning import partition_of
 from axis.core.topics import SUBMISSIONS_EXPRESS, SUBMISSIONS_STANDARD, inbox_topic
-from axis.crypto.signing import CmsSigner
+from axis.crypto.signing import ValidSigner
 from axis.producers.identity import new_message_id
 from axis.schemas import avro, manifest
 from bench.ground import Ground
@@ -49,7 +49,7 @@ class Authors:
         self._ground = ground
         self._clock = wiring.clock()
         self._random = random.Random(1)  # noqa: S311 - documents that look alike in every run
-        self._signers: dict[OrganisationCode, CmsSigner] = {}
+        self._signers: dict[OrganisationCode, ValidSigner] = {}
         waiting: dict[int, list[OrganisationCode]] = {n: [] for n in range(ground.lane_partitions)}
         for organisation in ground.directory.organisations:
             senders = waiting[partition_of(organisation.code, ground.lane_partitions)]
@@ -113,7 +113,7 @@ class Authors:
             inboxes=tuple(inbox_topic(code) for code in codes),
         )
 
-    def _signer(self, code: OrganisationCode) -> CmsSigner:
+    def _signer(self, code: OrganisationCode) -> ValidSigner:
         if code not in self._signers:
             self._signers[code] = wiring.signer(self._ground.settings, code)
         return self._signers[code]

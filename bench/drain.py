@@ -96,7 +96,8 @@ def _rounds(
     stable: Stable, contenders: Sequence[Contender], count: int, rounds: int, *, broadcast: bool
 ) -> dict[str, list[Drained]]:
     # The broker's first seconds under load are slower than its later ones; nobody is to pay for that.
-    drain(stable, FLOOR, stable.authors.write(max(50, count // 4), broadcast=broadcast))
+    for contender in contenders:
+        drain(stable, contender, stable.authors.write(max(50, count // 4), broadcast=broadcast))
     drained: dict[str, list[Drained]] = defaultdict(list)
     for number in range(rounds):
         # Forth and back (A B B A), so that a machine that gets faster or slower favours nobody.
