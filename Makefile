@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 # A file's tests share a site, and most of a test's time is waiting: two workers, a file each.
-PYTEST_OPTIONS ?= --numprocesses 2 --dist loadfile
+PYTEST_OPTIONS ?= --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help setup demo test check format bench lock wheel clean
 
