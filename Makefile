@@ -5,8 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
-# A file's tests share a site, and most of a test's time is waiting: two workers, a file each.
-PYTEST_OPTIONS ?= --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# A file's tests share a site, and most of a test's time is waiting: three workers on two cores, a file each.
+PYTEST_OPTIONS ?= --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help setup demo test check format bench lock wheel clean
 
