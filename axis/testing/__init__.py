@@ -1,2 +1,1 @@
-"""Public test tools: a real broker, a development PKI, a log in memory and a clock to set, so that member organisations
-test against what we test against."""
+"""Public test tools: a real broker, a development PKI, a log in memory, a clock to set; members test against what we do."""
