@@ -13,11 +13,10 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from axis.consumers.route import Turn
 from axis.core.envelope import Lane
 
 _T = TypeVar("_T")
-_Piece = tuple[int, float, int, Callable[[], None] | None]
+_Piece = tuple[int, int, Callable[[], None] | None]
 _PRIORITY = {Lane.EXPRESS: 0, Lane.STANDARD: 1}
 _LAST = 2
 
@@ -37,11 +36,11 @@ class PriorityWorkbench:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._pieces.put((_LAST, 0, next(self._order), None))
+        self._pieces.put((_LAST, next(self._order), None))
         self._thread.join()
 
-    async def run(self, turn: Turn, work: Callable[[], _T]) -> _T:
-        """Run the work in the thread when it has its turn; return its result, or raise what it raised."""
+    async def run(self, lane: Lane, work: Callable[[], _T]) -> _T:
+        """Run the work in the thread and return its result, or raise what it raised."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[_T] = loop.create_future()
 
@@ -53,11 +52,11 @@ class PriorityWorkbench:
             else:
                 loop.call_soon_threadsafe(_settle, done, result, None)
 
-        self._pieces.put((_PRIORITY[turn.lane], turn.since, next(self._order), piece))
+        self._pieces.put((_PRIORITY[lane], next(self._order), piece))
         return await done
 
     def _work(self) -> None:
-        while (piece := self._pieces.get()[3]) is not None:
+        while (piece := self._pieces.get()[2]) is not None:
             piece()
 
 

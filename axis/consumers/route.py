@@ -7,7 +7,8 @@
 
 A standard batch may be large, because a transaction costs nearly the same whatever it holds. It is examined and decided
 in pieces, and between two pieces express work that arrived meanwhile is carried out first, in a transaction of its own.
-Across the tasks of a process, express pieces go first, then batches of one piece, then backlogs, oldest batch first.
+Across the tasks of a process express pieces go first, then the tasks take turns piece by piece: a task that waited longer
+for its turn would look at its express lane too late.
 
 A failure anywhere gives the incarnation up: nothing is remembered before its commit succeeded, and after a commit whose
 outcome is unknown the next incarnation learns it from the committed position and the changelog.
@@ -16,7 +17,7 @@ outcome is unknown the next incarnation learns it from the committed position an
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from axis.consumers.decide import Batch, Decider, Judgement, Plan
 from axis.consumers.examine import LANES, Candidate, Examiner
@@ -59,23 +60,11 @@ class Changelog(Protocol):
         """Bring the decision store up to the end of a changelog partition; return how many entries were read."""
 
 
-class Turn(NamedTuple):
-    """When a piece of work has its turn among those of all tasks: the smaller goes first.
-
-    Attributes:
-        lane: express before standard.
-        since: when its batch was begun, in seconds of the loop's clock; 0 for work that no backlog may hold up.
-    """
-
-    lane: Lane
-    since: float
-
-
 class Workbench(Protocol):
-    """Runs computations so that they do not hold up the event loop."""
+    """Runs computations so that they do not hold up the event loop; express work goes first."""
 
-    async def run(self, turn: Turn, work: Callable[[], _T]) -> _T:
-        """Run the work when it has its turn and return its result."""
+    async def run(self, lane: Lane, work: Callable[[], _T]) -> _T:
+        """Run the work and return its result."""
 
 
 @dataclass(slots=True)
@@ -217,13 +206,10 @@ class RouterTask:
             return
         decider, directory = self._equipment.decider, self._equipment.directory.current()
         batch, carried, timings = decider.begin(directory, pending), list[Record](), Timings()
-        pieces = list(_pieces(records))
-        # Backlogs take turns by whole batches: while one is written, the next is examined.
-        turn = Turn(lane, asyncio.get_running_loop().time() if len(pieces) > 1 else 0)
-        for piece in pieces:
-            candidates = await self._examine(turn, transaction, piece, directory, timings)
+        for piece in _pieces(records):
+            candidates = await self._examine(lane, transaction, piece, directory, timings)
             while candidates:
-                decided = await self._decide(turn, batch, candidates, timings)
+                decided = await self._decide(lane, batch, candidates, timings)
                 carried += [each.record for each in candidates[:decided]]
                 candidates = candidates[decided:]
                 if candidates:
@@ -237,7 +223,7 @@ class RouterTask:
 
     async def _examine(
         self,
-        turn: Turn,
+        lane: Lane,
         transaction: Transaction,
         records: Sequence[Record],
         directory: Directory,
@@ -246,19 +232,19 @@ class RouterTask:
         equipment, clock = self._equipment, asyncio.get_running_loop().time
         began = clock()
         candidates = await equipment.workbench.run(
-            turn, lambda: equipment.examiner.examine(records, directory)
+            lane, lambda: equipment.examiner.examine(records, directory)
         )
         await equipment.examiner.complete(candidates, transaction.missing_topics)
         timings.examine += clock() - began
         return candidates
 
     async def _decide(
-        self, turn: Turn, batch: Batch, candidates: Sequence[Candidate], timings: Timings
+        self, lane: Lane, batch: Batch, candidates: Sequence[Candidate], timings: Timings
     ) -> int:
         equipment, clock = self._equipment, asyncio.get_running_loop().time
         began = clock()
         decided = await equipment.workbench.run(
-            turn, lambda: equipment.decider.extend(batch, candidates, _BATCH_BYTES)
+            lane, lambda: equipment.decider.extend(batch, candidates, _BATCH_BYTES)
         )
         timings.decide += clock() - began
         return decided

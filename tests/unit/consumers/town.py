@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes
 from axis.consumers.decide import Decider, Judgement
 from axis.consumers.examine import LANES, Examiner
 from axis.consumers.restore import DecisionChangelog
-from axis.consumers.route import Changelog, Equipment, RouterTask, Timings, Turn
+from axis.consumers.route import Changelog, Equipment, RouterTask, Timings
 from axis.consumers.verify import VerifiedEnvelope, VerifiedReceipt, Verifier
 from axis.core.addressing import Directory, Enrolment, Level, Organisation, OrganisationCode
 from axis.core.envelope import Envelope, Lane, Part
@@ -188,9 +188,9 @@ class OwnBench:
 
     bus: MemoryBus
 
-    async def run(self, turn: Turn, work: Callable[[], _T]) -> _T:
+    async def run(self, lane: Lane, work: Callable[[], _T]) -> _T:
         """Run the work at once."""
-        with self.bus.call(f"{turn.lane} work"):
+        with self.bus.call(f"{lane} work"):
             return work()
 
 
