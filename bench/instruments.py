@@ -72,7 +72,9 @@ class Positions:
     """Watches and sets the committed positions of groups on the submission lanes."""
 
     def __init__(self, ground: Ground) -> None:
-        self._admin = AdminClient(_options(ground))
+        self._options = _options(ground)
+        self._admin = AdminClient({**self._options})
+        self._consumers: dict[str, Consumer] = {}
         self._places: list[Place] = [
             (topic, number) for topic in LANES.values() for number in range(ground.lane_partitions)
         ]
@@ -96,12 +98,18 @@ class Positions:
 
     def committed(self, group: str, places: Collection[Place]) -> Mapping[Place, int]:
         """Return a group's committed positions; 0 where it has none."""
-        request = ConsumerGroupTopicPartitions(group, [TopicPartition(*place) for place in places])
-        answer = self._admin.list_consumer_group_offsets([request])[group].result(_ANSWER_SECONDS)
+        consumer = self._consumer(group)
+        answer = consumer.committed([TopicPartition(*place) for place in places], timeout=_ANSWER_SECONDS)
         return {
             (each.topic, each.partition): 0 if each.offset == OFFSET_INVALID else each.offset
-            for each in answer.topic_partitions
+            for each in answer
         }
+
+    def _consumer(self, group: str) -> Consumer:
+        """Return a consumer that joins nothing; it is asked often, so it is kept."""
+        if group not in self._consumers:
+            self._consumers[group] = Consumer({**self._options, "group.id": group})
+        return self._consumers[group]
 
     def skip_to_end(self, group: str) -> None:
         """Let a group that has no member begin at the present ends."""

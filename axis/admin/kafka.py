@@ -13,7 +13,7 @@ from time import monotonic, sleep
 from typing import Any, Final, TypeVar
 
 from confluent_kafka import (
-    ConsumerGroupTopicPartitions,
+    Consumer,
     IsolationLevel,
     KafkaError,
     KafkaException,
@@ -99,7 +99,7 @@ class TopicAdmin:
         self._bootstrap_servers = bootstrap_servers
         self._timeout_seconds = timeout_seconds
         self._last_error = ""
-        settings: dict[str, Any] = {
+        self._options: dict[str, Any] = {
             "bootstrap.servers": bootstrap_servers,
             "security.protocol": "ssl",
             "ssl.ca.location": str(authority),
@@ -108,7 +108,7 @@ class TopicAdmin:
             "error_cb": self._note,
         }
         try:
-            self._client = AdminClient(settings, logger=_silent)
+            self._client = AdminClient(self._options, logger=_silent)
         except KafkaException as error:
             raise ConfigurationError(
                 f"the PEM files {authority} and {credential} cannot be used ({error.args[0].str()}); expected a CA,"
@@ -162,20 +162,33 @@ class TopicAdmin:
             raise self._translated("listing topics", error) from error
         return {name: len(topic.partitions) for name, topic in found.items() if name.startswith(PREFIX)}
 
-    def committed(self, group: str) -> dict[PartitionId, int]:
+    def committed(
+        self, group: str, places: Iterable[PartitionId], *, settled: bool = False
+    ) -> dict[PartitionId, int]:
         """Return the committed positions of a consumer group; nothing for partitions that it never committed.
 
+        Args:
+            group: its name.
+            places: the partitions.
+            settled: whether a position that an open transaction is about to move is waited for.
+
         Raises:
-            Unavailable: the cluster does not answer.
+            Unavailable: the cluster does not answer, or a transaction stays open.
         """
-
-        def ask() -> Any:  # noqa: ANN401 - the library has no types
-            request = [ConsumerGroupTopicPartitions(group)]
-            futures = self._client.list_consumer_group_offsets(request, request_timeout=self._timeout_seconds)
-            return self._result(f"reading the positions of {group}", futures[group])
-
-        answer = self._until_elected(ask)
-        positions = {PartitionId(tp.topic, tp.partition): tp.offset for tp in answer.topic_partitions}
+        # Not AdminClient.list_consumer_group_offsets: librdkafka ends the process with SIGSEGV when the coordinator has
+        # just moved (librdkafka#5040). A consumer that joins nothing asks the same, and asks again by itself.
+        isolation = "read_committed" if settled else "read_uncommitted"
+        consumer = Consumer(
+            {**self._options, "group.id": group, "isolation.level": isolation}, logger=_silent
+        )
+        wanted = [TopicPartition(place.topic, place.partition) for place in places]
+        try:
+            answer = consumer.committed(wanted, timeout=self._timeout_seconds)
+        except KafkaException as error:
+            raise self._translated(f"reading the positions of {group}", error) from error
+        finally:
+            consumer.close()
+        positions = {PartitionId(tp.topic, tp.partition): tp.offset for tp in answer}
         return {place: offset for place, offset in positions.items() if offset >= 0}
 
     def offsets(self, places: Iterable[PartitionId], which: datetime | Bound) -> dict[PartitionId, int]:

@@ -62,8 +62,6 @@ _LANES: Final = (SUBMISSIONS_EXPRESS, SUBMISSIONS_STANDARD)
 _INBOXES_AT_ONCE: Final = 32
 _BROKER_CLOCK_MARGIN: Final = timedelta(minutes=5)
 _SETTLE_SECONDS: Final = 180.0
-_POSITION_SECONDS: Final = 10.0
-"""How long the positions may come after the outputs of the same transaction."""
 _POLL_SECONDS: Final = 0.2
 
 
@@ -113,7 +111,9 @@ async def reconcile(
         await reading.lanes()
         await reading.quarantine()
         await reading.receipts()
-        coverage.positions = await _positions(admin, coverage)
+        # Settled: what a transaction decided can be read a moment before its positions can.
+        positions = await asyncio.to_thread(admin.committed, GROUP, cut.of(_LANES), settled=True)
+        coverage.positions = {(place.topic, place.partition): offset for place, offset in positions.items()}
         await reading.inboxes()
         return await asyncio.to_thread(reading.comparison.report)
 
@@ -211,7 +211,7 @@ async def _make_cut(admin: TopicAdmin, since: datetime | None, until: datetime |
     lanes = [place for place in places if place.topic in _LANES]
     inboxes = [place for place in places if place.topic.startswith(inbox_topic(""))]
     outputs = [place for place in places if place.topic in {RECEIPTS, QUARANTINE}] + inboxes
-    committed = await asyncio.to_thread(admin.committed, GROUP)
+    committed = await asyncio.to_thread(admin.committed, GROUP, lanes)
     ends = await _settled_ends(admin, outputs)
 
     def look() -> _Cut:
@@ -249,19 +249,6 @@ def _shortened(cut: _Cut, declaration: Declaration) -> dict[tuple[str, int], Sho
         for place, beginning in cut.beginnings.items()
         if beginning > 0
     }
-
-
-async def _positions(admin: TopicAdmin, coverage: Coverage) -> dict[tuple[str, int], int]:
-    """Return the router's positions; those that what it decided has passed are asked for again for a while."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + _POSITION_SECONDS
-    while True:
-        committed = await asyncio.to_thread(admin.committed, GROUP)
-        positions = {(place.topic, place.partition): offset for place, offset in committed.items()}
-        passed = all(positions.get(lane, 0) > last for lane, last in coverage.decided.items())
-        if passed or loop.time() > deadline:
-            return positions
-        await asyncio.sleep(_POLL_SECONDS)
 
 
 async def _settled_ends(admin: TopicAdmin, places: Sequence[PartitionId]) -> dict[PartitionId, int]:

@@ -58,11 +58,6 @@ class Coverage:
     def __post_init__(self) -> None:
         self.positions = {lane: scope.committed for lane, scope in self.scope.items()}
 
-    @property
-    def decided(self) -> Mapping[Lane, int]:
-        """The last offset of each lane that the axis's receipts and quarantine decide."""
-        return self._decided
-
     def saw(self, appended_at: datetime) -> None:
         """Take the append time of any record: it tells how old the history is."""
         if self._oldest is None or appended_at < self._oldest:

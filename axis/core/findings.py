@@ -63,6 +63,12 @@ class Finding:
     message_id: str | None = None
     digest: Digest | None = None
 
+    @property
+    def order(self) -> tuple[object, ...]:
+        """What findings are sorted by: place, offsets as numbers, then kind and detail."""
+        place = tuple((int(part), "") if part.isdecimal() else (-1, part) for part in self.place.split("/"))
+        return place, self.kind, self.detail
+
 
 @dataclass(slots=True)
 class Counts:

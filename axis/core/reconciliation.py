@@ -222,9 +222,10 @@ class Reconciliation:
         for code in sorted(named - self._inboxes):
             self.close(self._comparison(code, exists=False))
         self._settle_absences()
-        self._findings += self.coverage.findings()
+        # Partitions are read as they come; the same history is to have the same report.
+        findings = sorted([*self._findings, *self.coverage.findings()], key=lambda each: each.order)
         counts = {name: getattr(self._counts, name) for name in Counts.__slots__}
-        return Report(counts, tuple(self._findings), self.scope, self.rules)
+        return Report(counts, tuple(findings), self.scope, self.rules)
 
     def _take_decision(self, entry: Entry, receipt: EstablishedReceipt, appended_at: datetime) -> None:
         """Match an acceptance or rejection with the record that it is about."""

@@ -18,10 +18,8 @@ from typing import Final
 from confluent_kafka import (
     OFFSET_BEGINNING,
     Consumer,
-    ConsumerGroupTopicPartitions,
     IsolationLevel,
     KafkaError,
-    KafkaException,
     TopicPartition,
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined] # its documented names
@@ -49,14 +47,6 @@ LANES: Final = (SUBMISSIONS_EXPRESS, SUBMISSIONS_STANDARD)
 _INBOXES: Final = inbox_topic("")
 _READ_SECONDS: Final = 60.0
 _LOOK_SECONDS: Final = 0.1
-_COORDINATOR_MOVES: Final = frozenset(
-    {
-        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-        KafkaError.COORDINATOR_NOT_AVAILABLE,
-        KafkaError.NOT_COORDINATOR,
-    }
-)
-
 Place = tuple[str, int]
 """A partition of a topic."""
 
@@ -151,15 +141,27 @@ class Oracle:
 
     def lag(self) -> dict[Place, int]:
         """Return, per lane partition, how many offsets the router's committed position is behind the end."""
-        return _lag(self._admin())
+        return self._lag(self._admin())
 
     def wait_until_routed(self, seconds: float = 60.0) -> None:
         """Return when the router's positions stand at the ends of the lanes."""
         deadline = time.monotonic() + seconds
         admin = self._admin()
-        while any((lag := _lag(admin)).values()):
+        while any((lag := self._lag(admin)).values()):
             assert time.monotonic() < deadline, f"not routed within {seconds:g} s: {lag}"
             time.sleep(_LOOK_SECONDS)
+
+    def _lag(self, admin: AdminClient) -> dict[Place, int]:
+        places = [place for place in _partitions(admin) if place[0] in LANES]
+        committed = self._committed(places)
+        return {place: end - committed[place] for place, end in _ends(admin, places, committed=True).items()}
+
+    def _committed(self, places: Iterable[Place]) -> dict[Place, int]:
+        """Return the router's positions, by a consumer that joins nothing: it looks for the coordinator by itself."""
+        consumer = Consumer({**self._options, "group.id": GROUP})
+        answer = consumer.committed([TopicPartition(*place) for place in places], timeout=_READ_SECONDS)
+        consumer.close()
+        return {(tp.topic, tp.partition): max(0, tp.offset) for tp in answer}
 
     def _admin(self) -> AdminClient:
         """Return a new client: one that lived through a broker's death may wait for its coordinator in vain."""
@@ -250,7 +252,7 @@ class Oracle:
             for place in places
             if stable[place] != written[place]
         )
-        yield from (f"{place} is {lag} behind" for place, lag in _lag(admin).items() if lag)
+        yield from (f"{place} is {lag} behind" for place, lag in self._lag(admin).items() if lag)
 
 
 def judge(history: History) -> Iterator[str]:
@@ -323,27 +325,6 @@ def _ends(admin: AdminClient, places: Iterable[Place], *, committed: bool) -> di
     asked = {TopicPartition(*place): OffsetSpec.latest() for place in places}  # type: ignore[no-untyped-call]
     answers = admin.list_offsets(asked, isolation_level=level, request_timeout=_READ_SECONDS)
     return {(tp.topic, tp.partition): future.result().offset for tp, future in answers.items()}
-
-
-def _lag(admin: AdminClient) -> dict[Place, int]:
-    places = [place for place in _partitions(admin) if place[0] in LANES]
-    asked = ConsumerGroupTopicPartitions(GROUP, [TopicPartition(*place) for place in places])
-    committed = {(tp.topic, tp.partition): max(0, tp.offset) for tp in _committed(admin, asked)}
-    return {place: end - committed[place] for place, end in _ends(admin, places, committed=True).items()}
-
-
-def _committed(admin: AdminClient, asked: ConsumerGroupTopicPartitions) -> list[TopicPartition]:
-    """Return committed positions; a coordinator that has just come to its place still reads them, and is asked again."""
-    deadline = time.monotonic() + _READ_SECONDS
-    while True:
-        try:
-            answer = admin.list_consumer_group_offsets([asked], request_timeout=_READ_SECONDS)[GROUP].result()
-        except KafkaException as error:
-            if error.args[0].code() not in _COORDINATOR_MOVES or time.monotonic() > deadline:
-                raise
-            time.sleep(_LOOK_SECONDS)
-        else:
-            return list(answer.topic_partitions)
 
 
 def _groups(settings: Settings) -> dict[str, Sequence[str]]:

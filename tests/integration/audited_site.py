@@ -120,7 +120,7 @@ async def _until_decided(settings: Settings) -> None:
     async with asyncio.timeout(WAIT_SECONDS):
         while True:
             ends = await asyncio.to_thread(admin.offsets, places, Bound.COMMITTED)
-            committed = await asyncio.to_thread(admin.committed, GROUP)
+            committed = await asyncio.to_thread(admin.committed, GROUP, places)
             if all(committed.get(place, 0) >= end for place, end in ends.items()):
                 return
             await asyncio.sleep(0.1)
