@@ -202,8 +202,5 @@ class BusReader(Protocol):
     async def end(self, place: PartitionId) -> int:
         """Return the offset after the last committed record."""
 
-    def read(self, starts: Mapping[PartitionId, int]) -> AsyncIterator[Sequence[Record]]:
-        """Yield batches of records in order within each partition; an empty batch when nothing came for a while."""
-
     def read_to_end(self, starts: Mapping[PartitionId, int]) -> AsyncIterator[Sequence[Record]]:
         """Yield what is committed now, from the given positions on, then stop."""

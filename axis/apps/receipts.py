@@ -73,7 +73,7 @@ async def receipts_to_come(settings: Settings, client: str) -> AsyncIterator[Rea
     judge = _Judge(settings)
     async with PartitionReader(connect_as(client, settings.broker, "receipts")) as reader:
         ends = {place: await reader.end(place) for place in await reader.partitions(RECEIPTS)}
-        async for records in reader.read(ends):
+        async for records in reader.follow(ends):
             for receipt in judge.read(records):
                 yield receipt
 

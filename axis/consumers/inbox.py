@@ -108,7 +108,7 @@ class InboxReader(Protocol):
     async def end(self, place: PartitionId) -> int:
         """Return the offset after the last committed record."""
 
-    def read(self, starts: Mapping[PartitionId, int]) -> AsyncIterator[Sequence[Record]]:
+    def follow(self, starts: Mapping[PartitionId, int]) -> AsyncIterator[Sequence[Record]]:
         """Yield batches for ever, an empty one when nothing came; what is kept no more is left out."""
 
     def read_to_end(
@@ -185,7 +185,7 @@ class Inbox:
         async for gap in self._resume():
             yield (gap,)
         expected = self._journal.position(self._place.topic)
-        async for records in self._reader.read({self._place: expected}):
+        async for records in self._reader.follow({self._place: expected}):
             for entries in self._judged_again():
                 yield entries
             if not records:

@@ -235,13 +235,18 @@ class PartitionReader:
 
         An offset that retention has removed is moved to the first one kept.
         """
+        return self._read(starts, _POLL_MS, _FETCH_WAIT_MS)
+
+    def follow(self, starts: Mapping[PartitionId, int]) -> AsyncIterator[Sequence[Record]]:
+        """Do the same, for who asks this reader nothing else: the broker holds each request for seconds.
+
+        That spares both where mostly nothing comes. Whatever else is asked meanwhile waits behind it.
+        """
         return self._read(starts, _POLL_MS, self._patience_ms)
 
     async def _read(
         self, starts: Mapping[PartitionId, int], wait_ms: int, fetch_wait_ms: int
     ) -> AsyncIterator[Sequence[Record]]:
-        # Who follows lets the broker hold a request for seconds, which spares both; whatever else is asked meanwhile
-        # waits behind it, so others do not.
         self._consumer._fetcher._fetch_max_wait_ms = fetch_wait_ms  # noqa: SLF001 - an option of the whole consumer
         tps = {TopicPartition(place.topic, place.partition): start for place, start in starts.items()}
         self._consumer.assign(list(tps))

@@ -49,16 +49,6 @@ class MemoryReader:
         with self._bus.call("end"):
             return self._bus.end(place)
 
-    async def read(self, starts: Mapping[PartitionId, int]) -> AsyncIterator[Sequence[Record]]:
-        """Yield batches from the given offsets on, for ever; an empty batch when nothing came for a while."""
-        positions = dict(starts)
-        while True:
-            records = self._next(positions, {})
-            if not records:
-                await self._bus.change(_WAIT_SECONDS)
-                records = self._next(positions, {})
-            yield records
-
     async def read_to_end(self, starts: Mapping[PartitionId, int]) -> AsyncIterator[Sequence[Record]]:
         """Yield what is committed now, from the given offsets on, then stop."""
         ends = {place: await self.end(place) for place in starts}
@@ -72,7 +62,7 @@ class MemoryReader:
         with self._bus.call("read"):
             records: list[Record] = []
             for place, start in positions.items():
-                end = ends.get(place, self._bus.end(place))
+                end = ends[place]
                 records += [each for each in self._bus.visible(place, start) if each.offset < end]
             records = records[:_READ_RECORDS]
             for record in records:

@@ -185,17 +185,6 @@ async def test_a_reader_reads_to_the_end_and_over_gaps(bus: MemoryBus) -> None:
     assert [batch async for batch in reader.read_to_end({OUT: 5})] == []
 
 
-async def test_a_reader_follows_what_comes(bus: MemoryBus) -> None:
-    """An empty batch when nothing came, then what came, each once."""
-    batches = MemoryReader(bus).read({OUT: 0})
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        assert await anext(batches) == []
-        for value in (b"a", b"b"):
-            bus.append(to(OUT, value))
-            assert [record.value for record in await anext(batches)] == [value]
-    await batches.aclose()  # type: ignore[attr-defined] # an iterator that is a generator
-
-
 async def test_a_member_takes_from_committed_positions_what_it_is_given(bus: MemoryBus) -> None:
     """Nothing flows before `rewind`, nothing after `pause` or without the partition; then it begins where it was committed."""
     for value in (b"a", b"b", b"c"):
