@@ -161,16 +161,7 @@ class KafkaTransaction:
 
     async def close(self) -> None:
         """Let go of connections; a transaction left open is aborted by the next incarnation."""
-        producer = self._producer
-        producer._closed = True  # noqa: SLF001 - see below
-        # The producer's own `stop` first delivers what is pending, which is undone anyway, and when that takes too long
-        # it leaves its client running for ever.
-        for closing in (producer._sender.close, producer.client.close):  # noqa: SLF001
-            try:
-                await asyncio.wait_for(closing(), _CLOSE_SECONDS)
-            except (KafkaError, OSError, TimeoutError, AssertionError):
-                # The object is given up either way, and what it left open is settled by fencing.
-                logging.getLogger(__name__).debug("closing a failed producer", exc_info=True)
+        await _close(self._producer)
 
     async def _write(self, grouped: Mapping[PartitionId, list[Append]]) -> dict[PartitionId, int]:
         """Write records, in order within each partition, in as few batches as their size allows.
@@ -256,12 +247,12 @@ class KafkaWriter:
         try:
             await asyncio.wait_for(self._producer.start(), self._deadline)
         except (KafkaError, OSError, TimeoutError) as error:
-            await self._producer.stop()
+            await _close(self._producer)
             raise Unavailable(f"no broker answers: {type(error).__name__}: {error}") from error
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._producer.stop()
+        await _close(self._producer)
 
     async def partitions(self, topic: str) -> int:
         """Return how many partitions a topic has.
@@ -291,6 +282,21 @@ class KafkaWriter:
         except (KafkaError, OSError) as error:
             raise OutcomeUnknown(f"{append.topic}: {type(error).__name__}: {error}") from error
         return int(metadata.offset)
+
+
+async def _close(producer: AIOKafkaProducer) -> None:
+    """Let go of a producer's connections, whatever is still pending: nobody waits for it any more.
+
+    The producer's own `stop` first delivers what is pending, for as long as no broker answers, and when that takes too
+    long it leaves its client running for ever.
+    """
+    producer._closed = True  # noqa: SLF001 - so that its finaliser does not complain
+    for closing in (producer._sender.close, producer.client.close):  # noqa: SLF001 - the two steps of `stop`
+        try:
+            await asyncio.wait_for(closing(), _CLOSE_SECONDS)
+        except (KafkaError, OSError, TimeoutError, AssertionError):
+            # The object is given up either way.
+            logging.getLogger(__name__).debug("closing a failed producer", exc_info=True)
 
 
 def _fault_of(error: BaseException) -> str:

@@ -4,10 +4,13 @@ import fcntl
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import monotonic, sleep
 
+from axis.clock import SystemClock
 from axis.errors import ConfigurationError
 from axis.testing.broker.interface import Broker, wait_until_served
+from axis.testing.broker.jars import only_one
 from axis.testing.broker.layout import HOST, Layout, settle
 from axis.testing.broker.node import GRACE_SECONDS, Node
 from axis.testing.broker.properties import BROKER_NAME, render, server_properties
@@ -75,7 +78,7 @@ class EmbeddedBroker(Broker):
         """Starts all nodes and returns when the cluster serves (`Broker.start`)."""
         if self._lock is not None:
             return
-        self._runtime = self._runtime or Runtime.find()
+        self._runtime = self._runtime or _prepared_runtime()
         self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = _lock(self._data_dir / "lock")
         try:
@@ -165,6 +168,28 @@ class EmbeddedBroker(Broker):
 
     def _home(self, node: int) -> Path:
         return self._data_dir / f"node-{node}"
+
+
+def _prepared_runtime() -> Runtime:
+    """Returns the runtime of this machine; on first use a broker that nobody uses starts and ends, to record its classes."""
+    runtime = Runtime.find()
+    if runtime.archive.exists():
+        return runtime
+    with (
+        only_one(runtime.archive.with_suffix(".lock")),
+        TemporaryDirectory(dir=runtime.archive.parent) as folder,
+    ):
+        if not runtime.archive.exists():
+            recorded = Path(folder) / "classes.jsa"
+            # A Java that can write none leaves this empty file, so that it is not asked again.
+            recorded.touch()
+            pki = DevelopmentPki.create_or_open(Path(folder) / "pki", now=SystemClock().now())
+            broker = EmbeddedBroker(Path(folder) / "broker", pki, short_lived=True)
+            broker._runtime = runtime.recorder(recorded)  # noqa: SLF001 - of this very class
+            broker.start()
+            broker.stop()
+            recorded.rename(runtime.archive)
+    return runtime
 
 
 def _lock(path: Path) -> int:

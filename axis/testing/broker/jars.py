@@ -54,7 +54,7 @@ def resolve_jars(java_home: Path) -> Path:
             "apt-get install maven (or choose the Docker back end: AXIS_TEST_BROKER=docker)"
         )
     directory.parent.mkdir(parents=True, exist_ok=True)
-    with _only_one(directory.parent / "lock"):
+    with only_one(directory.parent / "lock"):
         if not directory.is_dir():
             _fill(directory, pom, maven, java_home)
     return directory
@@ -69,7 +69,8 @@ def _directory(pom: bytes) -> Path:
 
 
 @contextmanager
-def _only_one(path: Path) -> Iterator[None]:
+def only_one(path: Path) -> Iterator[None]:
+    """Lets one run at a time into the block."""
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
