@@ -176,9 +176,6 @@ class Transaction(Protocol):
             OutcomeUnknown: it may or may not be visible; only the committed input position tells.
         """
 
-    async def abort(self) -> None:
-        """Undo everything since `begin`."""
-
     async def close(self) -> None:
         """Let go of connections, whatever the state; never raises."""
 

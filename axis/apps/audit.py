@@ -35,18 +35,11 @@ from axis.core.digest import Digest, sha256
 from axis.core.findings import Report
 from axis.core.history import Content, Entry, Expectation, LaneScope, Rules, Unestablished
 from axis.core.inbox_reconciliation import InboxReconciliation
-from axis.core.policy import AcceptancePolicy
+from axis.core.policy import CLOCK_MARGIN, AcceptancePolicy
 from axis.core.receipt import Outcome
 from axis.core.reconciliation import Reconciliation
 from axis.core.routing import consigned
-from axis.core.topics import (
-    QUARANTINE,
-    RECEIPTS,
-    SUBMISSIONS_EXPRESS,
-    SUBMISSIONS_STANDARD,
-    Declaration,
-    inbox_topic,
-)
+from axis.core.topics import LANES, QUARANTINE, RECEIPTS, SUBMISSIONS_STANDARD, Declaration, inbox_topic
 from axis.errors import ConfigurationError, Refused, Unavailable
 from axis.ports import PartitionId, Record
 from axis.settings import Settings
@@ -58,9 +51,11 @@ KINDS: Final = ("submissions", "receipts", "quarantine", "inboxes")
 AUDITOR: Final = "admin"
 """The client whose certificate reads everything, unless another one is named."""
 
-_LANES: Final = (SUBMISSIONS_EXPRESS, SUBMISSIONS_STANDARD)
+_LANES: Final = tuple(LANES.values())
 _INBOXES_AT_ONCE: Final = 32
-_BROKER_CLOCK_MARGIN: Final = timedelta(minutes=5)
+_FIRST_OFFSETS: Final = 64
+"""Among so many offsets there is a record: ends of transactions and what was aborted have theirs as well."""
+
 _SETTLE_SECONDS: Final = 180.0
 _POLL_SECONDS: Final = 0.2
 
@@ -91,7 +86,7 @@ async def reconcile(
     cut = await _make_cut(admin, since, until)
     verifier = wiring.verifier(settings, policy)
     directory = wiring.directory(settings).current()
-    coverage = Coverage(cut.scope, wiring.clock().now(), _shortened(cut, declaration))
+    coverage = Coverage(cut.scope, wiring.clock().now(), _shortened(cut, declaration), since)
     async with PartitionReader(connect_as(client, settings.broker, "audit")) as reader:
         reading = _Reading(
             reader=reader,
@@ -221,7 +216,7 @@ async def _make_cut(admin: TopicAdmin, since: datetime | None, until: datetime |
         if since is not None:
             # The receipts are read whole: they say what was decided about message ids before the period.
             early = [place for place in outputs if place.topic != RECEIPTS]
-            starts = beginnings | admin.offsets(early, since - _BROKER_CLOCK_MARGIN)
+            starts = beginnings | admin.offsets(early, since - CLOCK_MARGIN)
             starts |= admin.offsets(lanes, since)
         limits = admin.offsets(lanes, until) if until is not None else present
         scope = {}
@@ -304,12 +299,26 @@ class _Reading:
 
             def take(record: Record, open_: Mapping[str, InboxReconciliation] = open_) -> None:
                 inbox, value = open_[record.topic], sha256(record.value or b"")
+                inbox.saw(record.appended_at)
                 if not inbox.recognise(place_of(record), value):
                     inbox.add(self._entry(record, value))
 
+            await self._see_beginnings(open_)
             await self._read(f"inboxes {first + len(several)}/{len(topics)}", several, take)
             for inbox in open_.values():
                 self.comparison.close(inbox)
+
+    async def _see_beginnings(self, inboxes: Mapping[str, InboxReconciliation]) -> None:
+        """See the first record of inboxes that are not read from their beginning: it tells since when they are there."""
+        starts = {
+            place: self.cut.beginnings[place]
+            for place, start in self.cut.of(inboxes).items()
+            if self.cut.beginnings[place] < start
+        }
+        ends = {place: min(self.cut.starts[place], start + _FIRST_OFFSETS) for place, start in starts.items()}
+        async for records in self.reader.read_to_end(starts, ends):
+            for record in records:
+                inboxes[record.topic].saw(record.appended_at)
 
     async def _read(self, what: str, topics: Collection[str], take: Callable[[Record], None]) -> None:
         starts = self.cut.of(topics)
@@ -347,7 +356,7 @@ class _Reading:
         except (Refused, ValueError) as error:
             self.comparison.add_unreadable_quarantine(place_of(record), str(error))
         else:
-            self.comparison.add_quarantine(entry)
+            self.comparison.add_quarantine(entry, record.appended_at)
 
     def _receipt(self, record: Record) -> None:
         entry = self._entry(record, sha256(record.value or b""))

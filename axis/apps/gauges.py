@@ -5,10 +5,10 @@ from datetime import datetime
 from typing import Final
 
 from axis.apps.uncommitted import Uncommitted
-from axis.consumers.examine import LANES
 from axis.consumers.kafka import GroupReader
 from axis.core.addressing import Directory
 from axis.core.envelope import Lane
+from axis.core.topics import LANES
 from axis.crypto.keys import load_certificates
 from axis.ports import Clock, DirectorySource, PartitionId
 from axis.settings import Settings

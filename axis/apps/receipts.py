@@ -8,8 +8,9 @@ from axis.apps import wiring
 from axis.connection import connect_as
 from axis.consumers.establish import place_of, verify
 from axis.consumers.kafka import PartitionReader
-from axis.consumers.replay import fault_of_receipt
 from axis.consumers.verify import VerifiedEnvelope, VerifiedReceipt
+from axis.core.addressing import Directory
+from axis.core.attestation import fault_of_receipt
 from axis.core.disposition import Reason
 from axis.core.partitioning import partition_of
 from axis.core.policy import AcceptancePolicy
@@ -72,10 +73,13 @@ async def receipts_to_come(settings: Settings, client: str) -> AsyncIterator[Rea
     """Yield receipts as they are recorded, from now on, for ever; raises as `receipts_about` does."""
     judge = _Judge(settings)
     async with PartitionReader(connect_as(client, settings.broker, "receipts")) as reader:
-        ends = {place: await reader.end(place) for place in await reader.partitions(RECEIPTS)}
-        async for records in reader.follow(ends):
-            for receipt in judge.read(records):
-                yield receipt
+        positions = {place: await reader.end(place) for place in await reader.partitions(RECEIPTS)}
+        while True:
+            async for records in reader.follow(positions):
+                for receipt in judge.read(records):
+                    yield receipt
+            # The topic was created again.
+            positions = {place: await reader.beginning(place) for place in positions}
 
 
 class _Judge:
@@ -83,16 +87,17 @@ class _Judge:
 
     def __init__(self, settings: Settings) -> None:
         self._verifier = wiring.verifier(settings, AcceptancePolicy())
-        self._directory = wiring.directory(settings).current()
+        self._directory = wiring.directory(settings)
         self._axis = settings.node
         self._environment = settings.environment
 
     def read(self, records: Sequence[Record]) -> list[ReadReceipt]:
-        """Return what each record attests, or why it attests nothing."""
-        return [self._read(record) for record in records]
+        """Return what each record attests, or why it attests nothing, by the directory of now."""
+        directory = self._directory.current()
+        return [self._read(record, directory) for record in records]
 
-    def _read(self, record: Record) -> ReadReceipt:
-        verified = verify(record, self._verifier, self._directory)
+    def _read(self, record: Record, directory: Directory) -> ReadReceipt:
+        verified = verify(record, self._verifier, directory)
         if isinstance(verified, VerifiedReceipt):
             fault = fault_of_receipt(verified.receipt, self._axis, self._environment)
         elif isinstance(verified, VerifiedEnvelope):

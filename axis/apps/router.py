@@ -14,13 +14,14 @@ from axis.apps.observer import RouterObserver
 from axis.apps.workbench import PriorityWorkbench
 from axis.connection import Connection, connect_as
 from axis.consumers.decide import Decider
-from axis.consumers.examine import LANES, Examiner
+from axis.consumers.examine import Examiner
 from axis.consumers.kafka import GroupReader, PartitionReader
 from axis.consumers.restore import DecisionChangelog
 from axis.consumers.route import Equipment, RouterTask
 from axis.core.policy import AcceptancePolicy
 from axis.core.retry import RetrySchedule
 from axis.core.topics import (
+    LANES,
     QUARANTINE,
     RECEIPTS,
     ROUTER_STATE,

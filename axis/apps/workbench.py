@@ -1,4 +1,4 @@
-"""Runs computations in one worker thread, express work first.
+"""Runs computations in one worker thread, in the order of their turns.
 
 Verification is most of a router's work and releases the interpreter lock while it computes, so one thread beside the
 event loop uses the second core and keeps the loop free to answer the broker. Standard work is handed over in small
@@ -13,12 +13,11 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from axis.core.envelope import Lane
+from axis.consumers.route import Turn
 
 _T = TypeVar("_T")
 _Piece = tuple[int, int, Callable[[], None] | None]
-_PRIORITY = {Lane.EXPRESS: 0, Lane.STANDARD: 1}
-_LAST = 2
+_LAST = max(Turn) + 1
 
 
 class PriorityWorkbench:
@@ -39,7 +38,7 @@ class PriorityWorkbench:
         self._pieces.put((_LAST, next(self._order), None))
         self._thread.join()
 
-    async def run(self, lane: Lane, work: Callable[[], _T]) -> _T:
+    async def run(self, turn: Turn, work: Callable[[], _T]) -> _T:
         """Run the work in the thread and return its result, or raise what it raised."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[_T] = loop.create_future()
@@ -52,7 +51,7 @@ class PriorityWorkbench:
             else:
                 loop.call_soon_threadsafe(_settle, done, result, None)
 
-        self._pieces.put((_PRIORITY[lane], next(self._order), piece))
+        self._pieces.put((turn, next(self._order), piece))
         return await done
 
     def _work(self) -> None:

@@ -1,8 +1,7 @@
 """`axis inbox`: what has arrived for an organisation; read it, take it, follow it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -10,10 +9,10 @@ from cyclopts import App, Parameter
 
 from axis.apps.node import Node
 from axis.cli.exit_codes import ExitCode, NotFound, exit_code_of
-from axis.cli.inbox_rows import COLUMNS, card_of, json_of, line_of, row_of, urgency_of
+from axis.cli.inbox_rows import COLUMNS, NOT_IN_GROUP, card_of, json_of, line_of, row_of, urgency_of
 from axis.cli.moments import shown_moment
-from axis.cli.nodes import open_node, synchronise, warn_of_rejected
-from axis.cli.output import safe_text, say, warn, write_card, write_line, write_rows
+from axis.cli.nodes import open_node, send_waiting, synchronise, warn_of_rejected, warn_of_unacknowledged
+from axis.cli.output import Row, safe_text, say, warn, write_card, write_line, write_rows
 from axis.cli.parameters import (
     DEFAULT_DATA,
     ActingOrganisation,
@@ -25,15 +24,17 @@ from axis.cli.parameters import (
     next_command,
 )
 from axis.cli.words import reason_words
-from axis.consumers.inbox import Answer
 from axis.consumers.take import unpack
-from axis.core.addressing import Directory, parse_code
+from axis.core.addressing import parse_code
 from axis.core.envelope import MessageId, is_message_id
+from axis.core.rejection import FINAL
 from axis.errors import AxisError, Bilingual, ConfigurationError, IntegrityError
 from axis.storage.journal import StoredDelivery
+from axis.storage.rejections import MAX_KEPT_BYTES
 
 _TOLD_RECEIPTS: Final = 10
 _TOLD_REJECTIONS: Final = 10
+_TOLD_MISDIRECTED: Final = 10
 
 SenderOption = Annotated[
     str | None,
@@ -160,14 +161,15 @@ def follow(
 
 async def _list(data: Path, organisation: str, form: Format, *, everything: bool) -> None:
     async with open_node(data, organisation) as node:
-        answers = await synchronise(node)
+        await _synchronise(node, data)
+        await send_waiting(node)
         directory = node.directory.current()
-        _tell_receipts(answers, directory, data)
         _tell_rejections(node)
         deliveries = node.journal.deliveries(waiting=not everything)
-        rows = [row_of(delivery, directory) for delivery in deliveries]
+        rows = [row_of(delivery, directory, node.code) for delivery in deliveries]
         rows.sort(key=urgency_of, reverse=True)
         write_rows(rows, COLUMNS, form)
+        _tell_misdirected(rows)
     if not rows:
         say("Không có văn bản nào.", "There are no documents.")
     elif form is Format.TABLE:
@@ -178,11 +180,14 @@ async def _list(data: Path, organisation: str, form: Format, *, everything: bool
 async def _read(
     data: Path, organisation: str, message_id: str, sender: str | None, to: Path | None, form: Format
 ) -> None:
-    async with _synchronised(data, organisation) as node:
+    async with open_node(data, organisation) as node:
+        await _synchronise(node, data)
+        await send_waiting(node)
         delivery = _find(node, data, message_id, sender)
-        row = dict(row_of(delivery, node.directory.current()))
+        row = dict(row_of(delivery, node.directory.current(), node.code))
         if to is not None:
             row["files"] = [str(path) for path in (await unpack(delivery, to, node.blobs)).files]
+    _tell_misdirected([row])
     if form is not Format.TABLE:
         write_rows([row], COLUMNS, form)
     elif to is None:
@@ -200,14 +205,21 @@ async def _take(
     to: Path | None,
     form: Format,
 ) -> ExitCode:
-    async with _synchronised(data, organisation) as node:
+    async with open_node(data, organisation) as node:
+        await _synchronise(node, data)
         directory = node.directory.current()
         unpacked, failures = await _unpack_all(node, _chosen(node, data, message_ids, sender), to)
-        await node.taker.take(_stored(node, unpacked), directory)
-        write_rows([row_of(delivery, directory) for delivery in _stored(node, unpacked)], COLUMNS, form)
+        unacknowledged = await node.taker.take(_stored(node, unpacked), directory)
+        warn_of_unacknowledged(unacknowledged)
+        sent = sum(each.receipt_appended for each in _stored(node, unpacked))
+        if sent < len(unpacked):
+            failures += [each.error for each in unacknowledged]
+        rows = [row_of(delivery, directory, node.code) for delivery in _stored(node, unpacked)]
+        write_rows(rows, COLUMNS, form)
+        _tell_misdirected(rows)
     if not failures:
         return ExitCode.OK
-    return ExitCode.PARTLY_DONE if unpacked else exit_code_of(failures[0])
+    return ExitCode.PARTLY_DONE if sent else exit_code_of(failures[0])
 
 
 def _chosen(
@@ -235,8 +247,8 @@ async def _unpack_all(
     failures: list[AxisError] = []
     for delivery in deliveries:
         try:
-            # In the node's own folder nobody chooses another name, so there two senders may have used one message id.
-            folder = to or node.folder / "taken" / parse_code(delivery.sender)
+            # Two senders may have used one message id, and their files do not belong together.
+            folder = (to or node.folder / "taken") / parse_code(delivery.sender)
             files = (await unpack(delivery, folder / _folder_name(delivery.message_id), node.blobs)).files
         except AxisError as error:
             warn(f"{delivery.message_id}: chưa nhận (not taken): {error}")
@@ -250,44 +262,55 @@ async def _unpack_all(
 
 async def _follow(data: Path, organisation: str, form: StreamFormat) -> None:
     async with open_node(data, organisation) as node:
-        await node.taker.append_waiting()
+        await send_waiting(node)
+        shown = line_of if form is StreamFormat.TABLE else json_of
         async for entries in node.inbox.follow():
             warn_of_rejected(entries)
             directory = node.directory.current()
             for entry in entries:
-                line = line_of(entry, directory) if form is StreamFormat.TABLE else json_of(entry, directory)
+                line = shown(entry, directory, node.code)
                 if line is not None:
                     write_line(line)
 
 
-@asynccontextmanager
-async def _synchronised(data: Path, organisation: str) -> AsyncIterator[Node]:
-    async with open_node(data, organisation) as node:
-        await synchronise(node)
-        yield node
-
-
-def _tell_rejections(node: Node) -> None:
-    """Tell of what is kept because it did not pass, the newest last; it is no document yet, so no row of the list."""
-    rejections = node.journal.rejections()
-    if not rejections:
-        return
-    say(
-        f"{len(rejections)} mục chưa qua kiểm tra đang được giữ, sẽ kiểm tra lại khi danh bạ thay đổi"
-        f" ({len(rejections)} entries that did not pass are kept, and judged again when the directory changes):"
-    )
-    for each in rejections[-_TOLD_REJECTIONS:]:
-        say(f"  {each.offset}  {shown_moment(each.appended_at)}  {reason_words(each.reason)}: {each.detail}")
-
-
-def _tell_receipts(receipts: Sequence[Answer], directory: Directory, data: Path) -> None:
-    """Tell of receipts that came with this synchronisation; they are about what was sent, so no rows of the list."""
+async def _synchronise(node: Node, data: Path) -> None:
+    """Read what is new; tell of the receipts that came: they are about what was sent, so they are no documents."""
+    receipts = await synchronise(node)
+    directory = node.directory.current()
     for entry in receipts[:_TOLD_RECEIPTS]:
-        say(line_of(entry, directory) or "")
+        say(line_of(entry, directory, node.code) or "")
     if len(receipts) > _TOLD_RECEIPTS:
         more = len(receipts) - _TOLD_RECEIPTS
         show = next_command("receipts show <mã>", data)
         say(f"… và {more} biên nhận nữa (and {more} more receipts): {show}")
+
+
+def _tell_rejections(node: Node) -> None:
+    """Tell of what did not pass, the newest last; it is no document yet, so no row of the list."""
+    rejections = node.journal.rejections.listed()
+    if not rejections:
+        return
+    kept = sum(each.kept for each in rejections)
+    say(
+        f"{len(rejections)} mục chưa qua kiểm tra; {kept} mục đang được giữ, sẽ kiểm tra lại khi danh bạ thay đổi"
+        f" ({len(rejections)} entries did not pass; {kept} are kept, and judged again when the directory changes):"
+    )
+    for each in rejections[-_TOLD_REJECTIONS:]:
+        say(f"  {each.offset}  {shown_moment(each.appended_at)}  {reason_words(each.reason)}: {each.detail}")
+    if dropped := sum(not each.kept and each.reason not in FINAL for each in rejections):
+        warn(
+            f"{dropped} mục cũ không còn được giữ vì hết chỗ ({dropped} old entries are kept no more: there is room for"
+            f" {MAX_KEPT_BYTES} bytes)"
+        )
+
+
+def _tell_misdirected(rows: Iterable[Row]) -> None:
+    """Warn of documents for a group that does not have this organisation today."""
+    misdirected = [row["message_id"] for row in rows if not row["addressed"]]
+    for message_id in misdirected[:_TOLD_MISDIRECTED]:
+        warn(f"{message_id}: {NOT_IN_GROUP}")
+    if more := len(misdirected[_TOLD_MISDIRECTED:]):
+        say(f"… và {more} văn bản nữa (and {more} more documents)")
 
 
 def _find(node: Node, data: Path, message_id: str, sender: str | None) -> StoredDelivery:

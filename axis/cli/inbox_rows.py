@@ -1,5 +1,6 @@
 """How inbox entries are shown: a row per document, a card for one, a line or a JSON object for what comes in."""
 
+from datetime import datetime
 from typing import Final
 
 from axis.cli.nodes import name_of
@@ -7,17 +8,21 @@ from axis.cli.output import Column, Row, json_text, safe_text, shown
 from axis.cli.words import EVENTS, URGENCIES, reason_words
 from axis.consumers.inbox import Answer, Document, Entry, Opened
 from axis.consumers.take import opened
-from axis.core.addressing import Directory
+from axis.core.addressee import is_recipient
+from axis.core.addressing import Directory, OrganisationCode
 from axis.core.document_types import DOCUMENT_TYPES
 from axis.core.envelope import Header, Urgency
 from axis.core.receipt import Receipt
 from axis.storage.journal import StoredDelivery
 
+NOT_IN_GROUP: Final = (
+    "gửi tới nhóm mà cơ quan hiện không thuộc (addressed to a group that this organisation is not in today)"
+)
 _STATES: Final = {"waiting": "chờ nhận", "taken": "đã nhận"}
 
 
-def row_of(delivery: StoredDelivery, directory: Directory) -> Row:
-    """Return a document of the journal as a row.
+def row_of(delivery: StoredDelivery, directory: Directory, owner: OrganisationCode) -> Row:
+    """Return a document of the owner's journal as a row.
 
     Raises:
         IntegrityError: the journal was changed from outside.
@@ -26,6 +31,7 @@ def row_of(delivery: StoredDelivery, directory: Directory) -> Row:
     return {
         **_header_row(header, directory),
         "delivered_at": delivery.delivered_at,
+        "addressed": _is_addressed(header, delivery.delivered_at, directory, owner),
         "state": "waiting" if delivery.receipt is None else "taken",
         "envelope_sha256": delivery.digest,
         "parts": [
@@ -58,6 +64,13 @@ def _header_row(header: Header, directory: Directory) -> Row:
         "due_at": header.due_at,
         "expires_at": header.expires_at,
     }
+
+
+def _is_addressed(
+    header: Header, delivered_at: datetime, directory: Directory, owner: OrganisationCode
+) -> bool:
+    """Tell whether the directory of today says that the document is for the owner; its group may have lost it since."""
+    return is_recipient(owner, header, directory, header.created_at, delivered_at)
 
 
 def urgency_of(row: Row) -> Urgency:
@@ -112,6 +125,7 @@ def card_of(row: Row) -> list[tuple[str, str, object]]:
         ("Độ khẩn", "urgency", _urgency_words(row["urgency"])),
         ("Nơi gửi", "sender", f"{row['sender']} {row['sender_name'] or ''}".rstrip()),
         ("Nơi nhận", "recipients", row["recipients"]),
+        ("Lưu ý", "note", None if row["addressed"] else NOT_IN_GROUP),
         ("Lập lúc", "created", row["created_at"]),
         ("Tới lúc", "delivered", row["delivered_at"]),
         ("Hạn xử lý", "due", row["due_at"]),
@@ -125,7 +139,7 @@ def card_of(row: Row) -> list[tuple[str, str, object]]:
     ]
 
 
-def line_of(entry: Entry, directory: Directory) -> str | None:
+def line_of(entry: Entry, directory: Directory, owner: OrganisationCode) -> str | None:
     """Return a line for people about an entry that has just come; None for what is not worth one."""
     match entry:
         case Document(header=header):
@@ -138,6 +152,7 @@ def line_of(entry: Entry, directory: Directory) -> str | None:
                 number,
                 header.subject,
                 header.message_id,
+                "" if _is_addressed(header, entry.delivered_at, directory, owner) else NOT_IN_GROUP,
             )
         case Answer(receipt=receipt):
             return _joined(
@@ -151,7 +166,7 @@ def line_of(entry: Entry, directory: Directory) -> str | None:
             return None
 
 
-def json_of(entry: Entry, directory: Directory) -> str | None:
+def json_of(entry: Entry, directory: Directory, owner: OrganisationCode) -> str | None:
     """Return a JSON object for an entry that has just come; None for one that did not pass verification."""
     match entry:
         case Document(header=header):
@@ -161,6 +176,7 @@ def json_of(entry: Entry, directory: Directory) -> str | None:
                     "offset": entry.offset,
                     **_header_row(header, directory),
                     "delivered_at": entry.delivered_at,
+                    "addressed": _is_addressed(header, entry.delivered_at, directory, owner),
                     "envelope_sha256": entry.digest,
                     "repeated": entry.repeated,
                 }

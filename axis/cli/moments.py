@@ -61,6 +61,26 @@ def parse_moment(text: str, now: datetime, *, ahead: bool = False, end_of_day: b
         ) from error
 
 
+def parse_period(
+    since: str | None, until: str | None, now: datetime
+) -> tuple[datetime | None, datetime | None]:
+    """Return the ends of a period of the past; None for one that is not given.
+
+    Raises:
+        ConfigurationError: one is no moment, or the period can hold nothing: who mistyped it would read that all is well.
+    """
+    begin, end = (parse_moment(each, now) if each else None for each in (since, until))
+    if begin is not None and begin >= min(end or now, now):
+        ending = "--until" if end is not None and end <= now else "bây giờ (now)"
+        raise ConfigurationError(
+            Bilingual(
+                f"khoảng thời gian rỗng: --since {since!a:.40} không trước {ending}; --since 24h là từ 24 giờ trước",
+                f"got an empty period: --since {since!a:.40} is not before {ending}; --since 24h is 24 hours ago",
+            )
+        )
+    return begin, end
+
+
 def _in_utc(moment: datetime) -> datetime:
     return (moment if moment.tzinfo else moment.replace(tzinfo=LOCAL_TIME)).astimezone(UTC)
 

@@ -12,6 +12,7 @@ from axis.cli.exit_codes import NotFound
 from axis.cli.output import say, warn
 from axis.cli.words import reason_words
 from axis.consumers.inbox import Answer, Entry, Gap, GapReason, Rejected
+from axis.consumers.take import Unacknowledged
 from axis.core.addressing import Directory, OrganisationCode, parse_code
 from axis.core.envelope import MessageId
 from axis.core.receipt import Receipt, SignedReceipt
@@ -74,21 +75,34 @@ def name_of(code: str, directory: Directory) -> str | None:
 
 
 async def synchronise(node: Node) -> list[Answer]:
-    """Read what is new in the inbox, send receipts that were kept, warn of what was not passed on; return the answers."""
+    """Read what is new in the inbox, and warn of what was not passed on; return the answers."""
     answers: list[Answer] = []
     rejected = 0
     async for entries in node.inbox.synchronise():
         answers += [entry for entry in entries if isinstance(entry, Answer)]
         rejected += len(warn_of_rejected(entries))
-    await node.taker.append_waiting()
     if rejected:
         say(
-            f"{rejected} mục trong hộp thư không qua kiểm tra: không được chuyển tiếp, được giữ lại để kiểm tra lại khi"
-            " danh bạ thay đổi.",
-            f"{rejected} inbox entries did not pass verification: they were not passed on, and are kept to be judged again"
-            " when the directory changes.",
+            f"{rejected} mục trong hộp thư không qua kiểm tra, không được chuyển tiếp. Mục nào có thể đúng theo danh bạ"
+            " khác thì được giữ lại để kiểm tra lại khi danh bạ thay đổi.",
+            f"{rejected} inbox entries did not pass verification and were not passed on. What may pass under another"
+            " directory is kept, to be judged again when the directory changes.",
         )
     return answers
+
+
+async def send_waiting(node: Node) -> None:
+    """Send the receipts of hand-over that were kept; warn of those that still wait."""
+    warn_of_unacknowledged(await node.taker.append_waiting())
+
+
+def warn_of_unacknowledged(unacknowledged: Iterable[Unacknowledged]) -> None:
+    """Warn of receipts of hand-over that are kept and may not be sent, with what kept them."""
+    for each in unacknowledged:
+        warn(
+            f"{each.message_id}: biên nhận đã ký và lưu, có thể chưa gửi, sẽ gửi lại"
+            f" (receipt kept, may not be sent, will be sent again): {each.error}"
+        )
 
 
 def warn_of_rejected(entries: Iterable[Entry]) -> Sequence[Rejected]:

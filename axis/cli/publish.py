@@ -28,7 +28,7 @@ from axis.core.consignment import State
 from axis.core.envelope import MessageId, Urgency
 from axis.core.policy import AcceptancePolicy
 from axis.core.receipt import Event, Outcome
-from axis.errors import Bilingual, ConfigurationError, OutcomeUnknown, Unavailable
+from axis.errors import Bilingual, ConfigurationError, Refused, Unavailable
 from axis.producers.files import size_of
 from axis.producers.publish import Acknowledged, Draft, DraftPart, Unsent
 
@@ -252,7 +252,7 @@ def _told_where_it_stands(node: Node, message_id: MessageId, options: _Options) 
     """Name a document whose sending is broken off, and say how to go on: it is signed and kept, or sent already."""
     try:
         yield
-    except (asyncio.CancelledError, OutcomeUnknown):
+    except (asyncio.CancelledError, Refused, Unavailable):
         submission = node.journal.submission(message_id=message_id)
         if submission is not None and submission.state is State.STORED:
             say(f"{message_id} đã ký và lưu, có thể chưa gửi (is signed and kept, and may not be sent).")

@@ -13,7 +13,7 @@ from axis.apps import wiring
 from axis.apps.audit import AUDITOR
 from axis.apps.receipts import ReadReceipt, receipts_about, receipts_of_period, receipts_to_come
 from axis.cli.exit_codes import ExitCode, NotFound
-from axis.cli.moments import parse_moment
+from axis.cli.moments import parse_period
 from axis.cli.output import json_text, say, warn, write_line, write_rows
 from axis.cli.parameters import (
     DEFAULT_DATA,
@@ -113,7 +113,7 @@ def find(
     Find receipts; what cannot be verified is always shown.
     """
     now = wiring.clock().now()
-    period = parse_moment(since, now) if since else None, parse_moment(until, now) if until else None
+    period = parse_period(since, until, now)
     found = asyncio.run(_find(data, client, period, sender, recipient, event, reason))
     write_rows(map(row_of, found), COLUMNS, output)
     return _code(found)

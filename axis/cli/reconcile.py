@@ -10,7 +10,7 @@ from axis import settings
 from axis.apps import audit, wiring
 from axis.apps.audit import AUDITOR
 from axis.cli.exit_codes import ExitCode
-from axis.cli.moments import parse_moment
+from axis.cli.moments import parse_period
 from axis.cli.output import Column, json_text, say, write_line, write_table
 from axis.cli.parameters import DEFAULT_DATA, Client, DataFolder
 from axis.cli.progress import ReadingProgress
@@ -130,13 +130,14 @@ def reconcile(
 ) -> int:
     """Đối soát; mã thoát 3 nếu không khớp. Reconcile; exit code 3 when it does not hold."""
     now = wiring.clock().now()
+    begin, end = parse_period(since, until, now)
     with ReadingProgress() as progress:
         report = asyncio.run(
             audit.reconcile(
                 settings.load(data),
                 client=client,
-                since=parse_moment(since, now) if since else None,
-                until=parse_moment(until, now) if until else None,
+                since=begin,
+                until=end,
                 progress=progress,
             )
         )
@@ -167,6 +168,12 @@ def write_report(report: Report, form: ReportFormat) -> None:
         ],
         _COUNT_COLUMNS,
     )
+    if report.holds and not report.counts["submissions"]:
+        say(
+            "Không có văn bản nào trong khoảng này để đối soát; không thấy điểm sai.",
+            "Nothing was submitted in this period, so nothing was judged; no fault was seen.",
+        )
+        return
     if report.holds:
         say("Khớp: không mất, không trùng.", "It holds: nothing lost, nothing doubled.")
         return

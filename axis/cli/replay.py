@@ -9,7 +9,7 @@ from cyclopts import App, Parameter
 from axis import settings
 from axis.apps import audit, wiring
 from axis.apps.audit import AUDITOR, KINDS
-from axis.cli.moments import parse_moment
+from axis.cli.moments import parse_period
 from axis.cli.nodes import known_organisation
 from axis.cli.output import Column, Row, write_rows
 from axis.cli.parameters import DEFAULT_DATA, Client, DataFolder, Format, FormatOption
@@ -76,12 +76,12 @@ def replay(
     data: DataFolder = DEFAULT_DATA,
 ) -> None:
     """Đọc lại lịch sử. Read the history again."""
-    now = wiring.clock().now()
     installation = settings.load(data)
+    begin, end = parse_period(since, until, wiring.clock().now())
     period = Period(
         topics=(),
-        since=parse_moment(since, now) if since else None,
-        until=parse_moment(until, now) if until else None,
+        since=begin,
+        until=end,
         offsets=dict(map(parse_offsets, from_offset)),
     )
     organisation = known_organisation(installation, org, option="--org") if org else None

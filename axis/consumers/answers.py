@@ -1,8 +1,8 @@
 """Match receipts with what this node sent: documents, and receipts of hand-over.
 
 A receipt that concerns nothing of this node's, or that its issuer may not attest, is refused. What is kept moves the
-submission on, with one exception: the axis's refusal of a copy for where it stood says nothing about the document when
-this node did not put it there. Everybody can copy a document that he has received into a wrong place.
+submission on, with one exception: the axis's refusal of a copy that this node did not make says nothing about the
+document. Everybody can put a document that he has received into a wrong place, or submit it altered.
 """
 
 from functools import lru_cache
@@ -12,17 +12,20 @@ from axis.consumers.verify import VerifiedReceipt
 from axis.core.addressing import OrganisationCode
 from axis.core.consignment import STEP_OF, Step, advance
 from axis.core.digest import digests_equal
-from axis.core.disposition import MISPLACED, UNREMEMBERED, Reason
+from axis.core.disposition import UNREMEMBERED, Reason
 from axis.core.envelope import MessageId
 from axis.core.partitioning import partition_of
 from axis.core.receipt import Event, Outcome, Receipt, SignedReceipt
+from axis.core.rejection import NodeReason
 from axis.core.routing import consigned
 from axis.errors import IllegalTransition, IntegrityError, Refused
 from axis.ports import PartitionId, Record
 from axis.schemas import avro
 from axis.storage.journal import Journal, StoredDelivery, StoredReceipt, StoredSubmission
 
-_PASSING: Final = UNREMEMBERED - {Reason.MESSAGE_ID_CONFLICT}
+_MISDATED: Final = frozenset({Reason.SIGNING_TIME_SKEWED, Reason.EXPIRED})
+"""Reasons that lie in the time that was signed: the same receipt of hand-over does not pass, one signed later may."""
+_PASSING: Final = UNREMEMBERED - _MISDATED - {Reason.MESSAGE_ID_CONFLICT}
 """Reasons for which the same receipt of hand-over may pass later; a conflict says that the sender has another one."""
 
 
@@ -52,10 +55,14 @@ class Answers:
             IllegalTransition: the state of the submission does not allow it.
         """
         receipt = verified.receipt
-        if receipt.event is Event.SUBMISSION_REJECTION:
-            for delivery in self._journal.deliveries(message_id=receipt.message_id):
+        # Without a message id the journal would be asked for every delivery.
+        if receipt.event is Event.SUBMISSION_REJECTION and receipt.message_id is not None:
+            deliveries = list(self._journal.deliveries(message_id=receipt.message_id))
+            for delivery in deliveries:
                 if _is_about(receipt, delivery):
                     return self._handover_refused(record, verified, delivery)
+            if deliveries and self._is_about_nothing_sent(receipt):
+                return self._earlier_handover_refused(record, verified)
         submission = self._submission_of(receipt)
         if receipt.event.by_axis:
             check_issuer(verified, self._axis)
@@ -71,21 +78,35 @@ class Answers:
         return fresh
 
     def _handover_refused(self, record: Record, verified: VerifiedReceipt, delivery: StoredDelivery) -> bool:
-        """Keep the axis's answer to a receipt of hand-over; let the receipt be appended again if it may pass later."""
+        """Keep the axis's answer to a receipt of hand-over; let it be appended again, or signed anew, if that may help."""
         check_issuer(verified, self._axis)
         # Under no message id: the sender of the document chose it, and one of ours may be the same.
         fresh = self._add(record, verified, None)
         if fresh and verified.receipt.reason in _PASSING:
-            self._journal.set_handover_appended(delivery.sender, delivery.message_id, appended=False)
+            self._journal.set_handover_appended(delivery, appended=False)
+        elif fresh and verified.receipt.reason in _MISDATED:
+            self._journal.withdraw_handover(delivery)
         return fresh
 
+    def _is_about_nothing_sent(self, receipt: Receipt) -> bool:
+        """Tell whether the axis answers this organisation about something that is no submission of the journal."""
+        digest = receipt.envelope_digest
+        return receipt.sender == self._owner and self._journal.submission(digest=digest) is None
+
+    def _earlier_handover_refused(self, record: Record, verified: VerifiedReceipt) -> bool:
+        """Keep another answer to a receipt of hand-over that was withdrawn since; the one of today is not touched."""
+        check_issuer(verified, self._axis)
+        return self._add(record, verified, None)
+
     def _is_about_another_copy(self, receipt: Receipt, submission: StoredSubmission) -> bool:
-        """Tell whether the axis refused a copy for standing where this node did not append it."""
-        if receipt.reason not in MISPLACED:
+        """Tell whether the axis refused what somebody else made of the document: elsewhere, unreadable, or altered."""
+        if receipt.event is not Event.SUBMISSION_REJECTION:
             return False
         source = receipt.source
         own = PartitionId(submission.topic, self._partition)
-        return source is None or PartitionId(source.topic, source.partition) != own
+        elsewhere = source is None or PartitionId(source.topic, source.partition) != own
+        # The header that this node sent can be read, and its parts are as it signed them.
+        return elsewhere or receipt.message_id is None or receipt.reason == Reason.PART_ALTERED
 
     def _add(self, record: Record, verified: VerifiedReceipt, message_id: MessageId | None) -> bool:
         return self._journal.add_receipt(
@@ -109,7 +130,7 @@ class Answers:
             or receipt.message_id not in {None, submission.message_id}
         ):
             raise Refused(
-                "receipt-not-ours", f"it is about {receipt.message_id}, which this node did not send"
+                NodeReason.RECEIPT_NOT_OURS, f"it is about {receipt.message_id}, which this node did not send"
             )
         return submission
 
@@ -124,7 +145,7 @@ class Answers:
         outcomes = [(o.recipient, o.outcome) for o in verified.receipt.outcomes]
         if verified.issuer not in recipients or outcomes != [(verified.issuer, Outcome.HANDED_OVER)]:
             raise Refused(
-                "receipt-not-allowed", f"{verified.issuer} is no recipient of {submission.message_id}"
+                Reason.RECEIPT_NOT_ALLOWED, f"{verified.issuer} is no recipient of {submission.message_id}"
             )
         handed_over = self._journal.handed_over_to(submission.message_id)
         return Step.LAST_HANDOVER if recipients <= handed_over | {verified.issuer} else Step.HANDOVER
@@ -138,7 +159,7 @@ def check_issuer(verified: VerifiedReceipt, expected: OrganisationCode) -> None:
     """
     if verified.issuer != expected:
         raise Refused(
-            "receipt-not-allowed",
+            Reason.RECEIPT_NOT_ALLOWED,
             f"{verified.receipt.event} was issued by {verified.issuer}, not {expected}",
         )
 

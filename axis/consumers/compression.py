@@ -1,8 +1,10 @@
-"""A bound on what compressed batches become: zstd makes a gigabyte of a hundred kilobytes, and anyone may try.
+"""A bound on what one batch becomes: zstd makes a gigabyte of a hundred kilobytes, and anyone may try.
 
 The broker limits the compressed size alone, and aiokafka decompresses a batch whole before a record of it can be looked
 at. Producers limit what they put into a batch before they compress it, to about a megabyte by default, so whatever
-exceeds the bound is no honest batch. It is handed on as one record without a value, at the batch's first offset.
+exceeds the bound is no honest batch. Nor is one of many thousands of records: an envelope has a kilobyte at least, and
+each record costs its readers the same whether it holds anything or not. Such a batch is handed on as one record without
+a value, at the batch's first offset.
 """
 
 import zlib
@@ -16,13 +18,17 @@ from aiokafka.record.memory_records import MemoryRecords
 
 MAX_BATCH_BYTES: Final = 8 * 1024 * 1024
 """Size of a batch when decompressed."""
+MAX_BATCH_RECORDS: Final = 10_000
 
 # The record batch of KIP-98: base offset, length, leader epoch, magic, checksum, attributes, …, records.
 _LENGTH_AT: Final = 8
 _LOG_OVERHEAD: Final = 12
+_COUNT_AT: Final = 57
 _RECORDS_AT: Final = 61
 _UNCOMPRESSED: Final = 0
 _GZIP_FORMAT: Final = 31
+_MAX_GZIP_MEMBERS: Final = 16
+"""Encoders write one; what is behind each is copied to look at the next."""
 _XERIAL_MAGIC: Final = b"\x82SNAPPY\x00"
 _XERIAL_HEAD: Final = 16
 _BLOCK_LENGTH: Final = 4
@@ -50,7 +56,11 @@ class BoundedRecords:
         length_at = start + _LENGTH_AT
         self._position += _LOG_OVERHEAD + int.from_bytes(self._buffer[length_at : length_at + 4], "big")
         batch = self._records.next_batch()
-        if batch is None or not (codec := getattr(batch, "compression_type", _UNCOMPRESSED)):
+        if batch is None:
+            return None
+        if int.from_bytes(self._buffer[start + _COUNT_AT : start + _RECORDS_AT], "big") > MAX_BATCH_RECORDS:
+            return _Omitted(batch)
+        if not (codec := getattr(batch, "compression_type", _UNCOMPRESSED)):
             return batch
         compressed = memoryview(self._buffer)[start + _RECORDS_AT : self._position]
         return batch if is_bounded(codec, compressed, MAX_BATCH_BYTES) else _Omitted(batch)
@@ -105,13 +115,15 @@ def is_bounded(codec: int, compressed: memoryview, limit: int) -> bool:
 def _gzip_size(compressed: memoryview, limit: int) -> int:
     """Return the size, or something over the limit; a stream may have several members."""
     size, left = 0, bytes(compressed)
-    while left and size <= limit:
+    for _ in range(_MAX_GZIP_MEMBERS):
+        if not left or size > limit:
+            return size
         member = zlib.decompressobj(_GZIP_FORMAT)
         size += len(member.decompress(left, limit + 1 - size))
         if not member.eof and size <= limit:
             raise EOFError
         left = member.unused_data
-    return size
+    return limit + 1 if left else size
 
 
 def _snappy_size(compressed: memoryview) -> int:

@@ -17,16 +17,13 @@ from axis.core.admission import admit
 from axis.core.attestation import admit_handover
 from axis.core.digest import Digest
 from axis.core.disposition import Reason
-from axis.core.envelope import Lane, Part
+from axis.core.envelope import Part
 from axis.core.partitioning import partition_of
 from axis.core.receipt import Outcome, RecipientOutcome
 from axis.core.routing import consigned, route
-from axis.core.topics import SUBMISSIONS_EXPRESS, SUBMISSIONS_STANDARD, inbox_topic
+from axis.core.topics import LANES, inbox_topic
 from axis.errors import Refused
 from axis.ports import BlobStore, Record
-
-LANES: Final = {Lane.EXPRESS: SUBMISSIONS_EXPRESS, Lane.STANDARD: SUBMISSIONS_STANDARD}
-"""The topic of each lane."""
 
 _LOOKUPS_AT_ONCE: Final = 32
 
@@ -179,7 +176,7 @@ class Examiner:
 def _claims(each: Candidate) -> Iterator[tuple[int, Part]]:
     """Yield the parts of a submission without fault that are in the blob store, with their positions."""
     if each.fault is None and isinstance(each.verified, VerifiedEnvelope):
-        for position, part in enumerate(each.verified.envelope.parts):
+        for position, part in enumerate(each.verified.envelope.parts, 1):
             if part.content is None:
                 yield position, part
 

@@ -3,30 +3,33 @@
 An inbox carries documents for the organisation, and receipts about what it sent, documents and receipts of hand-over
 alike. Nothing unverified passes: a record that is not what it claims to be is reported as `Rejected` and goes no
 further, whoever managed to write it there. But it is kept: what this node's directory does not know yet, such as a new
-certificate or a new member of a group, it may know tomorrow, and then the record is judged again. Nor is anything
+certificate, it may know tomorrow, and then the record is judged again. Nor is anything
 skipped in silence: where the log does not go on from where it was read last, that is reported as a `Gap`, and reading
 goes on with the first record that is there.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, time
+from datetime import datetime
 from enum import StrEnum
 from typing import Final, Protocol
 
 from axis.consumers.answers import Answers, check_issuer
 from axis.consumers.verify import VerifiedEnvelope, VerifiedReceipt, Verifier
-from axis.core.addressing import LOCAL_TIME, Directory, OrganisationCode
+from axis.core.addressee import is_recipient, names_group
+from axis.core.addressing import Directory, OrganisationCode
 from axis.core.admission import check_environment, check_fields, check_sender
 from axis.core.digest import Digest, digests_equal, sha256
 from axis.core.disposition import Reason
 from axis.core.envelope import Envelope, Header
 from axis.core.receipt import Event, Receipt
+from axis.core.rejection import FINAL, NodeReason
 from axis.core.topics import inbox_topic
 from axis.errors import IllegalTransition, IntegrityError, Refused
 from axis.ports import DirectorySource, PartitionId, Record
 from axis.schemas import avro
-from axis.storage.journal import Journal, StoredDelivery, StoredRejection
+from axis.storage.journal import Journal, StoredDelivery
+from axis.storage.rejections import StoredRejection
 
 _JUDGED_AT_ONCE: Final = 100
 """Kept records that are judged again in one step of the journal."""
@@ -68,7 +71,7 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A record that is not passed on, and why; the journal keeps it, to be judged again."""
+    """A record that is not passed on, and why; the journal keeps it, to be judged again where that may help."""
 
     offset: int
     reason: str
@@ -109,7 +112,7 @@ class InboxReader(Protocol):
         """Return the offset after the last committed record."""
 
     def follow(self, starts: Mapping[PartitionId, int]) -> AsyncIterator[Sequence[Record]]:
-        """Yield batches for ever, an empty one when nothing came; what is kept no more is left out."""
+        """Yield batches, an empty one when nothing came; end where the position is kept no more."""
 
     def read_to_end(
         self, starts: Mapping[PartitionId, int], ends: Mapping[PartitionId, int]
@@ -182,21 +185,16 @@ class Inbox:
 
     async def follow(self) -> AsyncGenerator[Sequence[Entry], None]:
         """Read for ever, as `synchronise` does; an empty batch when nothing came for a while."""
-        async for gap in self._resume():
-            yield (gap,)
-        expected = self._journal.position(self._place.topic)
-        async for records in self._reader.follow({self._place: expected}):
-            for entries in self._judged_again():
-                yield entries
-            if not records:
-                yield ()
-                continue
-            if records[0].offset < expected:
-                # The log was replaced under the reader, which has gone back to the beginning.
-                async for gap in self._resume():
-                    yield (gap,)
-            yield self._keep(records)
-            expected = records[-1].offset + 1
+        while True:
+            # Again, when the log was shortened or replaced under the reader.
+            async for gap in self._resume():
+                yield (gap,)
+            async for records in self._reader.follow(
+                {self._place: self._journal.position(self._place.topic)}
+            ):
+                for entries in self._judged_again():
+                    yield entries
+                yield self._keep(records) if records else ()
 
     async def _resume(self) -> AsyncIterator[Gap]:
         """Bind the position to the topic that is there now; yield what stands between it and the last reading."""
@@ -227,15 +225,17 @@ class Inbox:
             entries = [self._entry(record, directory) for record in records]
             for record, entry in zip(records, entries, strict=True):
                 # What was never sent from here is not known under any directory.
-                if isinstance(entry, Rejected) and entry.reason != "receipt-not-ours":
+                if isinstance(entry, Rejected) and entry.reason != NodeReason.RECEIPT_NOT_OURS:
                     self._keep_rejected(record, entry, directory)
+            if any(isinstance(entry, Rejected) for entry in entries):
+                self._journal.rejections.make_room()
             self._journal.set_position(self._place.topic, records[-1].offset + 1)
         return entries
 
     def _keep_rejected(self, record: Record, entry: Rejected, directory: Directory) -> None:
-        # What is too large is not judged again, and would only fill the disk.
-        value = None if entry.reason == Reason.OVERSIZED else record.value
-        self._journal.keep_rejection(
+        # What never passes is not judged again, and would only fill the disk.
+        kept = entry.reason not in FINAL and record.value is not None
+        self._journal.rejections.keep(
             StoredRejection(
                 sha256(record.value or b""),
                 record.offset,
@@ -243,8 +243,9 @@ class Inbox:
                 entry.reason,
                 entry.detail,
                 self._basis(directory),
+                kept,
             ),
-            value,
+            record.value,
         )
 
     def _basis(self, directory: Directory) -> str:
@@ -256,7 +257,7 @@ class Inbox:
         basis = self._basis(directory)
         if basis == self._judged_by:
             return
-        old = [each for each in self._journal.rejections() if each.judged_by != basis]
+        old = [each for each in self._journal.rejections.listed() if each.kept and each.judged_by != basis]
         for start in range(0, len(old), _JUDGED_AT_ONCE):
             with self._journal.together():
                 passed = list(self._passed(old[start : start + _JUDGED_AT_ONCE], directory))
@@ -266,9 +267,9 @@ class Inbox:
 
     def _passed(self, rejections: Sequence[StoredRejection], directory: Directory) -> Iterator[Entry]:
         for each in rejections:
-            value = self._journal.rejected_value(each.record_digest)
+            value = self._journal.rejections.value(each.record_digest)
             if value is None:
-                continue
+                continue  # another command was here meanwhile
             record = Record(
                 self._place.topic, self._place.partition, each.offset, each.appended_at, None, value
             )
@@ -276,7 +277,7 @@ class Inbox:
             if isinstance(entry, Rejected):
                 self._keep_rejected(record, entry, directory)
             else:
-                self._journal.remove_rejection(each.record_digest)
+                self._journal.rejections.remove(each.record_digest)
                 yield entry
 
     def _entry(self, record: Record, directory: Directory) -> Entry:
@@ -290,7 +291,7 @@ class Inbox:
         except Refused as refusal:
             return Rejected(record.offset, refusal.reason, refusal.detail)
         except IllegalTransition as error:
-            return Rejected(record.offset, "receipt-out-of-order", str(error))
+            return Rejected(record.offset, NodeReason.RECEIPT_OUT_OF_ORDER, str(error))
 
     def _verified(self, record: Record, directory: Directory) -> VerifiedEnvelope | VerifiedReceipt:
         try:
@@ -305,7 +306,7 @@ class Inbox:
 
     def _document(self, record: Record, verified: VerifiedEnvelope, directory: Directory) -> Document:
         if verified.fault is not None or verified.header is None:
-            raise verified.fault or Refused("header-malformed", "the envelope has no header")
+            raise verified.fault or Refused(Reason.HEADER_MALFORMED, "the envelope has no header")
         header = verified.header
         check_sender(header, verified.signer)
         check_environment(header, self._environment)
@@ -331,36 +332,24 @@ class Inbox:
     def _check_addressed(
         self, header: Header, directory: Directory, signed_at: datetime, delivered_at: datetime
     ) -> None:
-        """A copy of somebody else's document proves nothing here: the recipients are part of what is signed."""
-        moments = self._moments(directory, signed_at, delivered_at)
-        for recipient in header.recipients:
-            if recipient == self._owner:
-                return
-            try:
-                if any(self._owner in directory.resolve(recipient, header.sender, at) for at in moments):
-                    return
-            except Refused:
-                continue  # another recipient of the list that this directory does not know
-        raise Refused("not-addressed", f"the document from {header.sender} does not name {self._owner}")
+        """A copy of somebody else's document proves nothing here: the recipients are part of what is signed.
 
-    def _moments(self, directory: Directory, signed_at: datetime, delivered_at: datetime) -> list[datetime]:
-        """Return moments between signing and delivery; if a group meant the owner at all, it did so at one of them.
-
-        The router asked at the moment of submission, which a recipient does not know.
+        Whom a group meant at the submission only the axis knows: members come and go, and the directory keeps no history
+        of them. So a document for a group is passed on, and whoever shows it says where the directory of today differs.
         """
-        since = min(signed_at - self._verifier.policy.max_clock_skew, delivered_at)
-        moments = [since, delivered_at]
-        if self._owner in directory:
-            begins = datetime.combine(directory.get(self._owner).valid_from, time(), LOCAL_TIME)
-            moments += [begins] if since < begins < delivered_at else []
-        return moments
+        since = signed_at - self._verifier.policy.max_clock_skew
+        if is_recipient(self._owner, header, directory, since, delivered_at) or names_group(header):
+            return
+        raise Refused(
+            NodeReason.NOT_ADDRESSED, f"the document from {header.sender} does not name {self._owner}"
+        )
 
     def _complete(self, header: Header, verified: VerifiedEnvelope) -> None:
         """Check that this is another copy of the document that is here; keep what that one lacks while it waits."""
         prior = self._journal.delivery(header.sender, header.message_id)
         if prior is None or not digests_equal(prior.digest, verified.digest):
             raise Refused(
-                "message-id-conflict",
+                Reason.MESSAGE_ID_CONFLICT,
                 f"{header.sender} already sent another document under {header.message_id}; the first one stands",
             )
         if prior.receipt is None and (value := _completed(prior.value, verified.envelope)) is not None:
@@ -369,11 +358,11 @@ class Inbox:
     def _receipt(self, record: Record, verified: VerifiedReceipt) -> Answer | Opened:
         receipt = verified.receipt
         if receipt.environment != self._environment:
-            raise Refused("environment-mismatch", f"the receipt is of {receipt.environment!a:.70}")
+            raise Refused(Reason.ENVIRONMENT_MISMATCH, f"the receipt is of {receipt.environment!a:.70}")
         if receipt.event is Event.INBOX_OPENED:
             check_issuer(verified, self._axis)
             if receipt.sender != self._owner:
-                raise Refused("receipt-not-ours", f"it opens the inbox of {receipt.sender}")
+                raise Refused(NodeReason.RECEIPT_NOT_OURS, f"it opens the inbox of {receipt.sender}")
             return Opened(record.offset, receipt)
         fresh = self._answers.keep(record, verified)
         return Answer(record.offset, receipt, verified.digest, repeated=not fresh)

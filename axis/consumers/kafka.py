@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iter
 from datetime import UTC, datetime
 from typing import Any, Final, Self, TypeVar
 
+import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
@@ -21,6 +22,7 @@ from axis.ports import PartitionId, Record
 
 _T = TypeVar("_T")
 _FETCH_WAIT_MS: Final = 250
+_GROUP_FETCH_WAIT_MS: Final = 50
 _PATIENT_WAIT_MS: Final = 5_000
 _POLL_MS: Final = 500
 _TAIL_POLL_MS: Final = 20
@@ -31,6 +33,7 @@ _TAKE_BYTES: Final = 4 * 1024 * 1024
 _BACKLOG_FETCH_BYTES: Final = 2 * 1024 * 1024
 
 bound_batches()
+_log = structlog.stdlib.get_logger(__name__)
 
 Revoke = Callable[[Collection[PartitionId]], Awaitable[None]]
 
@@ -59,6 +62,8 @@ class GroupReader:
         self._consumer = _consumer(
             connection,
             group_id=group,
+            # Partitions that were not asked for wait so long for the next request.
+            fetch_max_wait_ms=_GROUP_FETCH_WAIT_MS,
             # A transaction costs the broker nearly the same whatever it holds: one fetch should fill a whole batch.
             max_partition_fetch_bytes=_BACKLOG_FETCH_BYTES,
             partition_assignment_strategy=(RangePartitionAssignor,),
@@ -77,6 +82,8 @@ class GroupReader:
         """
         self._consumer.subscribe(self._topics, listener=_Listener(self))
         await _within(self._consumer.start(), self._deadline, "joining the router group")
+        # By default whatever one task has not taken yet keeps the others' partitions from being asked for.
+        self._consumer._fetcher._prefetch_backoff = 0.0  # noqa: SLF001 - no option
 
     async def stop(self) -> None:
         """Leave the group."""
@@ -96,12 +103,22 @@ class GroupReader:
         To be called after the task's transaction was opened: only then is the committed position final.
         """
         positions: dict[PartitionId, int] = {}
-        for place in places:
-            tp = TopicPartition(place.topic, place.partition)
-            position = await _within(self._consumer.committed(tp), self._deadline, "reading a position")
-            if position is None:
-                beginnings = self._consumer.beginning_offsets([tp])
-                position = (await _within(beginnings, self._deadline, "reading a beginning"))[tp]
+        tps = [TopicPartition(place.topic, place.partition) for place in places]
+        beginnings = await _within(
+            self._consumer.beginning_offsets(tps), self._deadline, "reading beginnings"
+        )
+        for place, tp in zip(places, tps, strict=True):
+            committed = await _within(self._consumer.committed(tp), self._deadline, "reading a position")
+            position = beginnings[tp] if committed is None else max(committed, beginnings[tp])
+            if committed is not None and committed < position:
+                _log.error(
+                    "submissions_removed",
+                    topic=place.topic,
+                    partition=place.partition,
+                    offset=committed,
+                    count=position - committed,
+                    mend="they were never decided: find out who shortened the lane, and have their senders submit again",
+                )
             self._consumer.seek(tp, position)
             positions[place] = position
         self._consumer.resume(*(TopicPartition(place.topic, place.partition) for place in places))
@@ -146,8 +163,7 @@ class GroupReader:
     def lag(self, place: PartitionId) -> int:
         """Return how many records wait behind the reader's position, as far as the last fetch told."""
         tp = TopicPartition(place.topic, place.partition)
-        end = self._consumer.last_stable_offset(tp)
-        if tp not in self._consumer.assignment() or end is None:
+        if tp not in self._consumer.assignment() or (end := self._consumer.last_stable_offset(tp)) is None:
             return 0
         state = self._consumer._subscription.subscription.assignment.state_value(tp)  # noqa: SLF001 - position() waits
         return max(0, end - state.position) if state.has_valid_position else 0
@@ -200,6 +216,10 @@ class PartitionReader:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        # The broker reads no farewell while it holds a request, and TLS would wait for its answer.
+        for connection in self._consumer._client._conns.values():  # noqa: SLF001 - nothing is left to be said
+            if connection._writer is not None:  # noqa: SLF001
+                connection._writer.transport.abort()  # noqa: SLF001
         await _stop(self._consumer)
 
     async def partitions(self, topic: str) -> Sequence[PartitionId]:
@@ -240,12 +260,13 @@ class PartitionReader:
     def follow(self, starts: Mapping[PartitionId, int]) -> AsyncIterator[Sequence[Record]]:
         """Do the same, for who asks this reader nothing else: the broker holds each request for seconds.
 
-        That spares both where mostly nothing comes. Whatever else is asked meanwhile waits behind it.
+        That spares both where mostly nothing comes. Whatever else is asked meanwhile waits behind it. Ends where a
+        position is kept no more, so that nobody misses in silence what was removed.
         """
-        return self._read(starts, _POLL_MS, self._patience_ms)
+        return self._read(starts, _POLL_MS, self._patience_ms, moves=False)
 
     async def _read(
-        self, starts: Mapping[PartitionId, int], wait_ms: int, fetch_wait_ms: int
+        self, starts: Mapping[PartitionId, int], wait_ms: int, fetch_wait_ms: int, *, moves: bool = True
     ) -> AsyncIterator[Sequence[Record]]:
         self._consumer._fetcher._fetch_max_wait_ms = fetch_wait_ms  # noqa: SLF001 - an option of the whole consumer
         tps = {TopicPartition(place.topic, place.partition): start for place, start in starts.items()}
@@ -256,6 +277,8 @@ class PartitionReader:
             try:
                 batches = await self._consumer.getmany(timeout_ms=wait_ms, max_records=_MAX_POLL_RECORDS)
             except OffsetOutOfRangeError as error:
+                if not moves:
+                    return
                 for tp in error.args[0]:
                     place = PartitionId(tp.topic, tp.partition)
                     self._consumer.seek(tp, await self.beginning(place))
@@ -338,8 +361,7 @@ def _consumer(connection: Connection, **options: Any) -> AIOKafkaConsumer:  # no
         auto_offset_reset="none" if "group_id" not in options else "earliest",
         request_timeout_ms=int(connection.request_timeout_seconds * 1000),
         metadata_max_age_ms=10_000,
-        fetch_max_wait_ms=_FETCH_WAIT_MS,
-        **options,
+        **{"fetch_max_wait_ms": _FETCH_WAIT_MS} | options,
     )
 
 

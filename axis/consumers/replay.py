@@ -8,16 +8,17 @@ half a kilobyte of memory per row.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Final, Protocol
 
 from axis.consumers.establish import place_of, quarantine_entry, verify
 from axis.consumers.verify import VerifiedEnvelope, VerifiedReceipt, Verifier
 from axis.core.addressing import Directory, OrganisationCode
+from axis.core.attestation import fault_of_receipt
 from axis.core.digest import Digest, sha256
-from axis.core.disposition import Reason
-from axis.core.receipt import Receipt, Source
+from axis.core.policy import CLOCK_MARGIN
+from axis.core.receipt import Source
 from axis.core.topics import QUARANTINE, inbox_topic
 from axis.errors import Refused
 from axis.ports import PartitionId, Record
@@ -25,9 +26,6 @@ from axis.ports import PartitionId, Record
 DOCUMENT: Final = "DOCUMENT"
 QUARANTINED: Final = "QUARANTINED"
 UNKNOWN: Final = "UNKNOWN"
-
-_BROKER_CLOCK_MARGIN: Final = timedelta(minutes=5)
-"""What the clocks of two brokers may differ: after a change of leader, append times can step back by as much."""
 
 Progress = Callable[[str, int, int], None]
 """Told what is being read, how many records of it were, and how many there are at most."""
@@ -177,7 +175,7 @@ class Replayer:
                     start = max(start, await self._reader.offset_at(place, period.since))
                 end = await self._reader.end(place)
                 if period.until is not None:
-                    end = min(end, await self._reader.offset_at(place, period.until + _BROKER_CLOCK_MARGIN))
+                    end = min(end, await self._reader.offset_at(place, period.until + CLOCK_MARGIN))
                 starts[place], ends[place] = start, end if last is None else min(end, last + 1)
         return starts, ends
 
@@ -249,27 +247,6 @@ class Replayer:
             return organisation in self._directory.resolve(recipient, sender, at)
         except Refused:
             return False  # a recipient that nobody is
-
-
-def fault_of_receipt(receipt: Receipt, axis: OrganisationCode, environment: str) -> Refused | None:
-    """Return why a receipt whose signature holds attests nothing here, None when it does.
-
-    Args:
-        receipt: the statement, by its established issuer.
-        axis: the node that alone may attest what the axis did.
-        environment: name of this installation.
-    """
-    if receipt.environment != environment:
-        return Refused(
-            Reason.ENVIRONMENT_MISMATCH,
-            f"the receipt is of {receipt.environment!a:.70}, this installation is {environment!a}",
-        )
-    if receipt.event.by_axis and receipt.issuer != axis:
-        return Refused(
-            Reason.RECEIPT_NOT_ALLOWED,
-            f"{receipt.issuer} attests {receipt.event} of {receipt.message_id!a:.60}, which is for {axis} alone",
-        )
-    return None
 
 
 def _parked(record: Record) -> Replayed:

@@ -17,21 +17,22 @@ outcome is unknown the next incarnation learns it from the committed position an
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Final, Protocol, TypeVar
 
 from axis.consumers.decide import Batch, Decider, Judgement, Plan
-from axis.consumers.examine import LANES, Candidate, Examiner
+from axis.consumers.examine import Candidate, Examiner
 from axis.core.addressing import Directory
 from axis.core.envelope import Lane
 from axis.core.retry import RetrySchedule
-from axis.core.topics import ROUTER_STATE
+from axis.core.topics import LANES, ROUTER_STATE
 from axis.errors import Unavailable
 from axis.ports import DecisionStore, DirectorySource, PartitionId, Record, Transaction
 from axis.schemas.avro import Decision
 
 _T = TypeVar("_T")
 _WAIT_SECONDS: Final = 0.5
-_PIECE_RECORDS: Final = 32
+_PIECE_RECORDS: Final = 16
 _PIECE_BYTES: Final = 256 * 1024
 _BATCH_BYTES: Final = 32 * 1024 * 1024
 _EXPRESS_RECORDS: Final = 100
@@ -60,10 +61,18 @@ class Changelog(Protocol):
         """Bring the decision store up to the end of a changelog partition; return how many entries were read."""
 
 
-class Workbench(Protocol):
-    """Runs computations so that they do not hold up the event loop; express work goes first."""
+class Turn(IntEnum):
+    """Whose computation goes first. What is begun is finished before more is begun: decisions come before examinations."""
 
-    async def run(self, lane: Lane, work: Callable[[], _T]) -> _T:
+    EXPRESS = 0
+    DECISION = 1
+    EXAMINATION = 2
+
+
+class Workbench(Protocol):
+    """Runs computations so that they do not hold up the event loop, the first turn first."""
+
+    async def run(self, turn: Turn, work: Callable[[], _T]) -> _T:
         """Run the work and return its result."""
 
 
@@ -231,8 +240,9 @@ class RouterTask:
     ) -> list[Candidate]:
         equipment, clock = self._equipment, asyncio.get_running_loop().time
         began = clock()
+        turn = Turn.EXPRESS if lane is Lane.EXPRESS else Turn.EXAMINATION
         candidates = await equipment.workbench.run(
-            lane, lambda: equipment.examiner.examine(records, directory)
+            turn, lambda: equipment.examiner.examine(records, directory)
         )
         await equipment.examiner.complete(candidates, transaction.missing_topics)
         timings.examine += clock() - began
@@ -243,8 +253,9 @@ class RouterTask:
     ) -> int:
         equipment, clock = self._equipment, asyncio.get_running_loop().time
         began = clock()
+        turn = Turn.EXPRESS if lane is Lane.EXPRESS else Turn.DECISION
         decided = await equipment.workbench.run(
-            lane, lambda: equipment.decider.extend(batch, candidates, _BATCH_BYTES)
+            turn, lambda: equipment.decider.extend(batch, candidates, _BATCH_BYTES)
         )
         timings.decide += clock() - began
         return decided

@@ -1,7 +1,8 @@
 """Take documents: unpack them, and tell the sender by a signed receipt of hand-over.
 
 Order: the content is unpacked and verified first, the receipt is kept before it is appended, and it is appended again,
-byte for byte, until the broker has it. A node that lost its link in between sends it with the next synchronisation.
+byte for byte, until the broker has it. A node that lost its link in between sends it with its next command. A receipt that
+the axis refused for its time is signed anew when the document is taken again, never by itself.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from shutil import disk_usage
 
 from axis.core.addressing import Directory, OrganisationCode
 from axis.core.digest import digests_equal, sha256
-from axis.core.envelope import Envelope, Header, Lane, Part
+from axis.core.envelope import Envelope, Header, Lane, MessageId, Part
 from axis.core.partitioning import partition_of
 from axis.core.policy import AcceptancePolicy
 from axis.core.receipt import Event, Outcome, Receipt, RecipientOutcome, SignedReceipt
@@ -35,6 +36,21 @@ class Unpacked:
 
     header: Header
     files: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unacknowledged:
+    """A receipt of hand-over that is kept and was not acknowledged.
+
+    Attributes:
+        sender: of the document, as is its message id.
+        error: `Refused` when the broker will not take it as it is, `Unavailable` when the outcome is unknown; then no
+            further receipt was tried.
+    """
+
+    sender: str
+    message_id: MessageId
+    error: Refused | Unavailable
 
 
 class Taker:
@@ -71,14 +87,17 @@ class Taker:
         self._lane_partitions = lane_partitions
         self._policy = policy or AcceptancePolicy()
 
-    async def take(self, deliveries: Iterable[StoredDelivery], directory: Directory) -> None:
+    async def take(self, deliveries: Iterable[StoredDelivery], directory: Directory) -> list[Unacknowledged]:
         """Attest the hand-over of documents of the journal, and append what was not yet acknowledged.
 
         The parts of each must have been verified and stored, as `unpack` does: the receipt says that they are there.
         Taking a document again sends the same receipt again, byte for byte, unless the broker has it already.
 
+        Returns:
+            What was not acknowledged, these documents' and others'; it is kept and goes out with the next call.
+
         Raises:
-            Unavailable: the receipts are kept and go out with the next call.
+            Unavailable: the key cannot be used, or the journal cannot be written; nothing was attested.
         """
         receipts = [
             (each.sender, each.message_id, self._receipt(each, directory))
@@ -86,24 +105,40 @@ class Taker:
             if each.receipt is None
         ]
         await asyncio.to_thread(self._journal.store_handovers, receipts)
-        await self.append_waiting()
+        return await self.append_waiting()
 
-    async def append_waiting(self) -> int:
-        """Append every kept receipt that the broker has not acknowledged; return how many."""
-        count = 0
+    async def append_waiting(self) -> list[Unacknowledged]:
+        """Append every kept receipt that the broker has not acknowledged, each once; return those that it still has not.
+
+        One that the broker refuses holds up no other. After an unknown outcome the others wait for the next call: where
+        no broker answers, each would take as long.
+
+        Raises:
+            Unavailable: the journal cannot be read or written.
+        """
+        unacknowledged = []
         for delivery in self._journal.unsent_handovers():
-            await self._writer.append(
-                # The sender's partition: the router task there knows whether the document was consigned to us.
-                Append(
-                    _topic(delivery),
-                    partition_of(delivery.sender, self._lane_partitions),
-                    delivery.sender.encode(),
-                    delivery.receipt or b"",
-                )
+            try:
+                await self._append(delivery)
+            except Refused as error:
+                unacknowledged.append(Unacknowledged(delivery.sender, delivery.message_id, error))
+            except Unavailable as error:
+                unacknowledged.append(Unacknowledged(delivery.sender, delivery.message_id, error))
+                break
+            else:
+                self._journal.set_handover_appended(delivery, appended=True)
+        return unacknowledged
+
+    async def _append(self, delivery: StoredDelivery) -> None:
+        await self._writer.append(
+            # The sender's partition: the router task there knows whether the document was consigned to us.
+            Append(
+                _topic(delivery),
+                partition_of(delivery.sender, self._lane_partitions),
+                delivery.sender.encode(),
+                delivery.receipt or b"",
             )
-            self._journal.set_handover_appended(delivery.sender, delivery.message_id, appended=True)
-            count += 1
-        return count
+        )
 
     def _receipt(self, delivery: StoredDelivery, directory: Directory) -> bytes:
         now = self._clock.now()

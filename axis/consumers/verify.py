@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from axis.core.addressing import Directory, OrganisationCode
+from axis.core.addressing import Directory, Level, OrganisationCode
+from axis.core.admission import part_faults
 from axis.core.digest import Digest, digests_equal, sha256
 from axis.core.disposition import Reason
 from axis.core.envelope import Envelope, Header
-from axis.core.part_names import fault_in_name
 from axis.core.policy import AcceptancePolicy
 from axis.core.receipt import Receipt, SignatureRecord, SignedReceipt
 from axis.crypto.certificates import CertificateFacts
@@ -151,6 +151,14 @@ class Verifier:
         self, signed: SignedReceipt, directory: Directory, at: datetime, as_signed: bool
     ) -> VerifiedReceipt:
         issuer, signature = self._signer(signed.statement, signed.signature, directory, at, as_signed)
+        # Small before it is read: each outcome costs its readers, and may be a byte or two.
+        by_axis = issuer in directory and directory.get(issuer).level is Level.AXIS
+        limit = self.policy.max_statement_bytes if by_axis else self.policy.max_handover_bytes
+        if len(signed.statement) > limit:
+            raise Refused(
+                Reason.OVERSIZED,
+                f"got a statement of {len(signed.statement)} bytes from {issuer}, expected at most {limit}",
+            )
         receipt = avro.decode_receipt(signed.statement)
         if receipt.issuer != issuer:
             raise Refused(
@@ -186,22 +194,14 @@ class Verifier:
 
 def _check_parts(envelope: Envelope, policy: AcceptancePolicy) -> None:
     """Check names, counts and inline content against what the manifest was found to list."""
-    if len(envelope.parts) > policy.max_parts:
-        raise Refused(
-            Reason.PARTS_TOO_MANY, f"got {len(envelope.parts)} parts, expected at most {policy.max_parts}"
-        )
+    for fault in part_faults([part.name for part in envelope.parts], policy):
+        raise fault
     if (total := sum(part.size for part in envelope.parts)) > policy.max_total_bytes:
         raise Refused(
             Reason.PART_TOO_LARGE,
             f"the parts have {total} bytes together, expected at most {policy.max_total_bytes}; send several documents",
         )
-    names = set()
-    for position, part in enumerate(envelope.parts):
-        if (fault := fault_in_name(part.name, policy.max_name_bytes)) is not None:
-            raise Refused(Reason.PART_NAME_REFUSED, f"part {position}: {fault}")
-        if (folded := part.name.casefold()) in names:
-            raise Refused(Reason.PART_NAME_REFUSED, f"part {position} has the name of an earlier part")
-        names.add(folded)
+    for position, part in enumerate(envelope.parts, 1):
         if part.content is None:
             if not 0 <= part.size <= policy.max_part_bytes:
                 raise Refused(

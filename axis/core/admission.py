@@ -1,9 +1,10 @@
-"""The rules that a submission's signed header must keep before it is routed.
+"""The rules that a submission's signed header, and the list of its parts, must keep before it is routed.
 
-Each rule is one function that returns nothing or raises `Refused`; `admit` runs them in the order in which a sender
-would want to learn of them: who it is, what it is, for whom, when.
+Each rule of the header is one function that returns nothing or raises `Refused`; `admit` runs them in the order in
+which a sender would want to learn of them: who it is, what it is, for whom, when.
 """
 
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -11,6 +12,7 @@ from axis.core.addressing import Directory, OrganisationCode
 from axis.core.disposition import Reason
 from axis.core.document_types import DOCUMENT_TYPES
 from axis.core.envelope import Header, is_message_id
+from axis.core.part_names import fault_in_name
 from axis.core.policy import AcceptancePolicy
 from axis.errors import Refused
 
@@ -113,6 +115,26 @@ def check_recipient_count(header: Header, policy: AcceptancePolicy) -> None:
             Reason.RECIPIENTS_TOO_MANY,
             f"got {len(header.recipients)} recipients, expected at most {policy.max_recipients}; use a group",
         )
+
+
+def part_faults(names: Sequence[str], policy: AcceptancePolicy) -> Iterator[Refused]:
+    """Yield what is wrong with the number of an envelope's parts and with their names; a publisher wants all of it.
+
+    None at all is right as well: the header is signed with the parts, and may be everything that a recall has to say.
+
+    Args:
+        names: of the parts, in their order; faults count them from 1.
+        policy: the limits.
+    """
+    if len(names) > policy.max_parts:
+        yield Refused(Reason.PARTS_TOO_MANY, f"got {len(names)} parts, expected at most {policy.max_parts}")
+    earlier: set[str] = set()
+    for position, name in enumerate(names, 1):
+        if (fault := fault_in_name(name, policy.max_name_bytes)) is not None:
+            yield Refused(Reason.PART_NAME_REFUSED, f"part {position}: {fault}")
+        elif name.casefold() in earlier:
+            yield Refused(Reason.PART_NAME_REFUSED, f"part {position}: an earlier part has the same name")
+        earlier.add(name.casefold())
 
 
 def check_times(header: Header, signed_at: datetime, appended_at: datetime, policy: AcceptancePolicy) -> None:

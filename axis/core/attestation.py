@@ -1,4 +1,4 @@
-"""The rules that a recipient's receipt must keep before it enters the legal record.
+"""Who may attest what, and the rules that a recipient's receipt must keep before it enters the legal record.
 
 A recipient may attest one thing alone: that a document was handed over to itself. Whatever else a statement could hold
 is refused, because it would be kept for twenty years under the recipient's signature and shown to the sender.
@@ -67,6 +67,27 @@ def admit_handover(
             f"it says that it happened at {receipt.occurred_at.isoformat()} and was signed at"
             f" {signed_at:%Y-%m-%dT%H:%M:%SZ}, expected both within {policy.max_clock_skew}",
         )
+
+
+def fault_of_receipt(receipt: Receipt, axis: OrganisationCode, environment: str) -> Refused | None:
+    """Return why a receipt whose signature holds attests nothing here, None when it does.
+
+    Args:
+        receipt: the statement, by its established issuer.
+        axis: the node that alone may attest what the axis did.
+        environment: name of this installation.
+    """
+    if receipt.environment != environment:
+        return Refused(
+            Reason.ENVIRONMENT_MISMATCH,
+            f"the receipt is of {receipt.environment!a:.70}, this installation is {environment!a}",
+        )
+    if receipt.event.by_axis and receipt.issuer != axis:
+        return Refused(
+            Reason.RECEIPT_NOT_ALLOWED,
+            f"{receipt.issuer} attests {receipt.event} of {receipt.message_id!a:.60}, which is for {axis} alone",
+        )
+    return None
 
 
 def _check_statement(receipt: Receipt, issuer: OrganisationCode) -> None:

@@ -90,6 +90,7 @@ UNREMEMBERED: Final = frozenset(
         Reason.SENDER_NOT_ALLOWED,
         Reason.RECIPIENT_UNKNOWN,
         Reason.RECIPIENT_NOT_ALLOWED,
+        Reason.RECIPIENTS_TOO_MANY,
         Reason.EXPIRED,
         Reason.SIGNING_TIME_SKEWED,
     }

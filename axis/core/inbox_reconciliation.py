@@ -14,6 +14,7 @@ from axis.core.history import (
     Unestablished,
     shown,
 )
+from axis.core.policy import CLOCK_MARGIN
 from axis.core.receipt import Event, Source
 from axis.core.topics import inbox_topic
 
@@ -41,7 +42,7 @@ class Due(NamedTuple):
 
 
 class InboxReconciliation:
-    """Compares one inbox, read from its beginning.
+    """Compares one inbox, read from its beginning or from the period judged on.
 
     Args:
         code: whose inbox.
@@ -56,6 +57,7 @@ class InboxReconciliation:
 
     Attributes:
         opened_at: when the axis says that it opened the inbox; None while that was not read.
+        first_at: when the broker took the first of the records that were seen; None while there was none.
     """
 
     def __init__(
@@ -80,8 +82,22 @@ class InboxReconciliation:
         self._counted: Counter[Digest] = Counter()
         self._findings: list[Finding] = []
         self.opened_at: datetime | None = None
+        self.first_at: datetime | None = None
         for key, due in consignments:
             self._documents[key] = due.plus(self._documents.get(key))
+
+    @property
+    def open_from(self) -> datetime | None:
+        """From when on a router must know of the inbox, by its own clock; None while nothing tells."""
+        known = [] if self.opened_at is None else [self.opened_at + OPENING_MARGIN]
+        # Whatever stands in it proves that it was there; the opening itself may be removed, or before the period.
+        known += [] if self.first_at is None else [self.first_at + CLOCK_MARGIN]
+        return min(known, default=None)
+
+    def saw(self, appended_at: datetime) -> None:
+        """Take the append time of any record that stands in it."""
+        if self.first_at is None or appended_at < self.first_at:
+            self.first_at = appended_at
 
     def recognise(self, place: Source, value: Digest) -> bool:
         """Count a record whose exact bytes belong here; when they do not, it has to be verified and added."""
@@ -128,7 +144,9 @@ class InboxReconciliation:
         at = self._rejected_at.get(answer)
         if at is None:
             return False
-        return not self._exists or (self.opened_at is not None and at < self.opened_at + OPENING_MARGIN)
+        if self.opened_at is None or self.open_from is None:
+            return not self._exists
+        return at < self.open_from
 
     def _fill(self, expected: Mapping[Digest, Due], missing: FindingKind) -> tuple[int, int]:
         """Note what is missing; return how much was due and how much of it was found."""

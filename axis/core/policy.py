@@ -5,6 +5,11 @@ A receipt names the policy version that it was judged by, so that an auditor can
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Final
+
+CLOCK_MARGIN: Final = timedelta(minutes=5)
+"""How far two clocks of the axis may differ, of brokers or of a router and a broker: after a change of leader append
+times can step back by as much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +20,8 @@ class AcceptancePolicy:
         version: the name that receipts carry.
         max_record_bytes: size of a record's value as a router reads it. A compressed batch passes the broker's limit with
             far more than the topics behind the router take.
+        max_statement_bytes: size of what a receipt of the axis attests.
+        max_handover_bytes: size of what a recipient's receipt attests: one outcome.
         max_header_bytes: size of the Avro header.
         max_recipients: entries in the recipient list, and organisations after groups are resolved.
         max_parts: parts of one envelope.
@@ -29,6 +36,8 @@ class AcceptancePolicy:
 
     version: str = "2026-11"
     max_record_bytes: int = 1024 * 1024
+    max_statement_bytes: int = 256 * 1024
+    max_handover_bytes: int = 4096
     max_header_bytes: int = 128 * 1024
     max_recipients: int = 1000
     max_parts: int = 100

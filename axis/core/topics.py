@@ -9,12 +9,15 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
+from axis.core.envelope import Lane
 from axis.core.policy import AcceptancePolicy
 from axis.errors import ConfigurationError
 
 PREFIX: Final = "axis."
 SUBMISSIONS_EXPRESS: Final = "axis.submissions.express"
 SUBMISSIONS_STANDARD: Final = "axis.submissions.standard"
+LANES: Final = {Lane.EXPRESS: SUBMISSIONS_EXPRESS, Lane.STANDARD: SUBMISSIONS_STANDARD}
+"""The topic of each lane."""
 RECEIPTS: Final = "axis.receipts"
 ROUTER_STATE: Final = "axis.router-state"
 QUARANTINE: Final = "axis.quarantine"

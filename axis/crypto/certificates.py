@@ -92,18 +92,10 @@ class CertificateFacts:
 
     Attributes:
         sha256: digest of the certificate's DER, 32 bytes.
-        subject: distinguished name (RFC 4514).
-        not_before: begin of validity, aware, in UTC.
-        not_after: end of validity, aware, in UTC.
-        serial: serial number.
         revocation: what the revocation source said.
     """
 
     sha256: bytes
-    subject: str
-    not_before: datetime
-    not_after: datetime
-    serial: int
     revocation: str
 
 
@@ -176,14 +168,7 @@ class CertificateValidator:
         # 5. Revocation.
         status = self._revocation.status(path, at)
         return _Verdict(
-            CertificateFacts(
-                sha256(leaf).digest(),
-                certificate.subject.rfc4514_string(),
-                certificate.not_valid_before_utc,
-                certificate.not_valid_after_utc,
-                certificate.serial_number,
-                status,
-            ),
+            CertificateFacts(sha256(leaf).digest(), status),
             max(at - self._reuse, *(member.not_valid_before_utc for member in path)),
             min(at + self._reuse, *(member.not_valid_after_utc for member in path)),
         )

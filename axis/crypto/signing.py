@@ -193,20 +193,6 @@ class ValidSigner:
         return self._signer.sign(content, at)
 
 
-def sign_detached(content: bytes, identity: SigningIdentity, at: datetime) -> bytes:
-    """Sign bytes once; `CmsSigner` is the faster way to sign often.
-
-    Args:
-        content: what is signed.
-        identity: key and certificates.
-        at: the signing time that is claimed, aware.
-
-    Returns:
-        ContentInfo, DER.
-    """
-    return CmsSigner(identity).sign(content, at)
-
-
 def verify_detached(content: bytes, signature: bytes) -> SignatureFacts:
     """Verify a detached signature over bytes, by the steps listed at the head of this module.
 

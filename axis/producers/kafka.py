@@ -35,8 +35,9 @@ _REQUEST_BYTES: Final = 2 * 1024 * 1024
 _IN_FLIGHT_BYTES: Final = 16 * 1024 * 1024
 _LOOK_AGAIN_SECONDS: Final = 5.0
 _CLOSE_SECONDS: Final = 2.0
-TRANSACTION_TIMEOUT_MS: Final = 30_000
-"""How long readers may be held up by a router that died inside a transaction."""
+_LEAST_BATCH_SECONDS: Final = 30.0
+_MOST_BATCH_SECONDS: Final = 15 * 60.0
+"""What brokers allow a transaction by default (`transaction.max.timeout.ms`)."""
 
 
 class _CoordinatorDoubt(logging.Handler):
@@ -61,6 +62,10 @@ _sender_log.setLevel(logging.WARNING)
 class KafkaTransaction:
     """Implements `axis.ports.Transaction`: one incarnation of one router task.
 
+    A batch has one deadline from `begin` to the end of `commit`: as long as a single call may take, 30 s at least, and
+    15 minutes at most. The broker is told the same: sooner, it would abort, again and again, what this side still waits
+    for; later, readers would be held up by a router that died inside a transaction and that none replaces.
+
     Args:
         connection: how to reach Kafka.
         transactional_id: the task's identity; a later incarnation fences this one.
@@ -69,20 +74,22 @@ class KafkaTransaction:
     """
 
     def __init__(
-        self, connection: Connection, transactional_id: str, group: str, topics: Sequence[str] = ()
+        self, connection: Connection, transactional_id: str, group: str, topics: Collection[str]
     ) -> None:
         self._group = group
-        self._topics = topics
+        self._tracked = frozenset(topics)
         self._deadline = connection.request_timeout_seconds * 3
+        self._batch_seconds = min(max(self._deadline, _LEAST_BATCH_SECONDS), _MOST_BATCH_SECONDS)
+        self._batch_ends_at = 0.0
         self._doubt = _doubt.count
-        self._look_again_at = 0.0
+        self._look_again_at: dict[str, float] = {}
         self._producer = AIOKafkaProducer(
             bootstrap_servers=connection.bootstrap_servers,
             client_id=connection.client_id,
             security_protocol="SSL",
             ssl_context=connection.tls,
             transactional_id=transactional_id,
-            transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
+            transaction_timeout_ms=int(self._batch_seconds * 1000),
             request_timeout_ms=int(connection.request_timeout_seconds * 1000),
             max_batch_size=_BATCH_BYTES,
             max_request_size=_REQUEST_BYTES,
@@ -93,27 +100,28 @@ class KafkaTransaction:
     async def open(self) -> None:
         """Fence earlier incarnations and fetch the metadata of every topic to be written."""
         await self._within(self._producer.start(), "starting the transactional producer")
-        if self._topics:
-            await self._learn(self._producer.client.set_topics(self._topics))
+        await self._learn(self._producer.client.set_topics(self._tracked))
         self._doubt = _doubt.count
 
     async def missing_topics(self, topics: Collection[str]) -> Collection[str]:
         """Return those of these topics that do not exist.
 
-        A topic that was missing is looked for again, at most every few seconds: it may have been created since.
+        The brokers are asked about a topic that is not known, then at most every few seconds: it may have been created
+        since.
 
         Raises:
             Unavailable: no broker tells, or one of them is hidden from this client. Only what a broker says is missing
                 may count as missing: a document is answered for good by it.
         """
-        client = self._producer.client
+        client, now = self._producer.client, asyncio.get_running_loop().time()
         absent: set[str] = set(topics) - client.cluster.topics()
-        now = asyncio.get_running_loop().time()
-        if absent and now >= self._look_again_at:
-            for topic in absent:
-                client.add_topic(topic)
+        due = {topic for topic in absent if now >= self._look_again_at.get(topic, now)}
+        if due:
+            # A request that is under way does not ask for new topics; behind it they are asked for at once.
             await self._learn(client.force_metadata_update())
-            self._look_again_at = now + _LOOK_AGAIN_SECONDS
+            self._tracked |= due
+            await self._learn(client.set_topics(self._tracked))
+            self._look_again_at |= dict.fromkeys(due, now + _LOOK_AGAIN_SECONDS)
             absent -= client.cluster.topics()
         if hidden := absent & client.cluster.unauthorized_topics:
             raise Unavailable(
@@ -132,6 +140,7 @@ class KafkaTransaction:
             raise Unavailable(
                 "a coordinator request was repeated; the transactional producer must be replaced"
             )
+        self._batch_ends_at = asyncio.get_running_loop().time() + self._batch_seconds
         await self._within(self._producer.begin_transaction(), "beginning a transaction")
 
     async def append(self, appends: Sequence[Append]) -> Mapping[PartitionId, int]:
@@ -139,7 +148,7 @@ class KafkaTransaction:
         grouped: dict[PartitionId, list[Append]] = {}
         for append in appends:
             grouped.setdefault(PartitionId(append.topic, append.partition), []).append(append)
-        return await self._within(self._write(grouped), "appending a batch")
+        return await self._within_batch(self._write(grouped), "appending a batch")
 
     async def advance(self, positions: Mapping[PartitionId, int]) -> None:
         """Add the input positions to the transaction."""
@@ -147,17 +156,13 @@ class KafkaTransaction:
             TopicPartition(place.topic, place.partition): OffsetAndMetadata(position, "")
             for place, position in positions.items()
         }
-        await self._within(
+        await self._within_batch(
             self._producer.send_offsets_to_transaction(offsets, self._group), "sending input positions"
         )
 
     async def commit(self) -> None:
         """Make everything visible."""
-        await self._within(self._producer.commit_transaction(), "committing", OutcomeUnknown)
-
-    async def abort(self) -> None:
-        """Undo everything since `begin`."""
-        await self._within(self._producer.abort_transaction(), "aborting")
+        await self._within_batch(self._producer.commit_transaction(), "committing", OutcomeUnknown)
 
     async def close(self) -> None:
         """Let go of connections; a transaction left open is aborted by the next incarnation."""
@@ -205,11 +210,24 @@ class KafkaTransaction:
         if not await self._within(_settled(metadata), "fetching metadata"):
             raise Unavailable("no broker tells which topics there are", fault="unreachable")
 
-    async def _within(self, call: Awaitable[_T], doing: str, failure: type[Unavailable] = Unavailable) -> _T:
+    async def _within_batch(
+        self, call: Awaitable[_T], doing: str, failure: type[Unavailable] = Unavailable
+    ) -> _T:
+        left = max(0.0, self._batch_ends_at - asyncio.get_running_loop().time())
+        return await self._within(call, doing, failure, min(left, self._deadline))
+
+    async def _within(
+        self,
+        call: Awaitable[_T],
+        doing: str,
+        failure: type[Unavailable] = Unavailable,
+        seconds: float | None = None,
+    ) -> _T:
+        seconds = self._deadline if seconds is None else seconds
         try:
-            return await asyncio.wait_for(call, self._deadline)
+            return await asyncio.wait_for(call, seconds)
         except TimeoutError as error:
-            raise failure(f"{doing} took longer than {self._deadline:g} s", fault="timeout") from error
+            raise failure(f"{doing} took longer than {seconds:.3g} s", fault="timeout") from error
         except (KafkaError, OSError, AssertionError) as error:
             raise failure(
                 f"{doing} failed: {type(error).__name__}: {error}", fault=_fault_of(error)

@@ -6,24 +6,23 @@ outcome costs a repetition, never a second document: the axis knows (sender, mes
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 from axis.core.addressing import Directory, OrganisationCode
-from axis.core.admission import check_fields, check_recipient_count
+from axis.core.admission import check_fields, check_recipient_count, part_faults
 from axis.core.consignment import State, Step, advance
 from axis.core.digest import sha256
 from axis.core.disposition import Reason
-from axis.core.envelope import Envelope, Header, Lane, MessageId, Operation, Part, Urgency
-from axis.core.part_names import fault_in_name
+from axis.core.envelope import Envelope, Header, MessageId, Operation, Part, Urgency
 from axis.core.partitioning import partition_of
 from axis.core.policy import AcceptancePolicy
 from axis.core.retry import RetrySchedule
 from axis.core.routing import route
-from axis.core.topics import SUBMISSIONS_EXPRESS, SUBMISSIONS_STANDARD
+from axis.core.topics import LANES
 from axis.errors import OutcomeUnknown, Refused, Unavailable
 from axis.ports import Append, BlobStore, BusWriter, Clock, Signer
 from axis.producers.files import file_faults, read, size_of
@@ -34,7 +33,6 @@ from axis.storage.journal import Journal, StoredSubmission
 MAX_RECORD_BYTES: Final = 1024 * 1024 - 4096
 _INLINE_BYTES: Final = 512 * 1024
 """Content in one record: the largest header, the longest names and the signature that pass the check fit in beside it."""
-_TOPICS: Final = {Lane.EXPRESS: SUBMISSIONS_EXPRESS, Lane.STANDARD: SUBMISSIONS_STANDARD}
 
 
 class DraftRefused(Refused):
@@ -195,7 +193,7 @@ class Publisher:
                 f"the envelope has {len(value)} bytes, expected at most {MAX_RECORD_BYTES}; send fewer small parts",
             )
         return StoredSubmission(
-            header.message_id, envelope.digest, _TOPICS[header.urgency.lane], value, State.STORED, now
+            header.message_id, envelope.digest, LANES[header.urgency.lane], value, State.STORED, now
         )
 
     async def append(self, submission: StoredSubmission) -> Acknowledged:
@@ -297,7 +295,9 @@ class Publisher:
             faults.append(
                 Refused(Reason.EXPIRED, f"expires at {header.expires_at:%Y-%m-%dT%H:%M:%SZ}, already past")
             )
-        faults.extend(self._part_faults(draft.parts))
+        faults.extend(part_faults([part.name for part in draft.parts], self._policy))
+        faults.extend(_media_type_faults(draft.parts))
+        faults.extend(file_faults([part.content for part in draft.parts], self._policy))
         if faults:
             raise DraftRefused(faults)
 
@@ -314,31 +314,6 @@ class Publisher:
             except Refused as refusal:
                 faults.setdefault(refusal.detail, refusal)
         return list(faults.values())
-
-    def _part_faults(self, parts: Sequence[DraftPart]) -> list[Refused]:
-        faults: list[Refused] = []
-        if not parts or len(parts) > self._policy.max_parts:
-            faults.append(
-                Refused(
-                    Reason.PARTS_TOO_MANY, f"got {len(parts)} parts, expected 1 to {self._policy.max_parts}"
-                )
-            )
-        names: set[str] = set()
-        for position, part in enumerate(parts, 1):
-            fault = fault_in_name(part.name, self._policy.max_name_bytes)
-            if fault is None and part.name.casefold() in names:
-                fault = "an earlier part has the same name"
-            if fault is not None:
-                faults.append(Refused(Reason.PART_NAME_REFUSED, f"part {position}: {fault}"))
-            names.add(part.name.casefold())
-            if not manifest.is_media_type(part.media_type):
-                faults.append(
-                    Refused(
-                        Reason.MANIFEST_MALFORMED, f"part {position}: {part.media_type!a} is no media type"
-                    )
-                )
-        faults.extend(file_faults([part.content for part in parts], self._policy))
-        return faults
 
     async def _parts(self, parts: Sequence[DraftPart]) -> tuple[Part, ...]:
         """Turn files into parts: small ones stay in the record while it has room."""
@@ -360,6 +335,13 @@ class Publisher:
         else:
             return Part(part.name, part.media_type, len(content), sha256(content), content)
         return Part(part.name, part.media_type, stored.size, stored.digest, None)
+
+
+def _media_type_faults(parts: Sequence[DraftPart]) -> Iterator[Refused]:
+    for position, part in enumerate(parts, 1):
+        if not manifest.is_media_type(part.media_type):
+            detail = f"part {position}: {part.media_type!a} is no media type"
+            yield Refused(Reason.MANIFEST_MALFORMED, detail)
 
 
 def _check_size(header: Header, policy: AcceptancePolicy) -> None:

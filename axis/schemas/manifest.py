@@ -132,6 +132,8 @@ def _quoted(name: str) -> str:
 
 
 def _entry(element: xml.Element) -> Entry:
+    if not isinstance(element.tag, str):
+        raise _malformed("got a comment or an instruction, expected DataObjectReference")
     if element.tag != f"{{{_ASIC}}}DataObjectReference":
         raise _malformed(f"got element {element.tag!s:.100}, expected DataObjectReference")
     if set(element.attrib) != {"URI", "MimeType"}:

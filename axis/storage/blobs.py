@@ -13,7 +13,7 @@ first, and nothing is called missing before that one showed that the store is th
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from datetime import timedelta
 from hashlib import sha256
@@ -85,27 +85,20 @@ class BlobStore:
     def __init__(self, place: "_Place") -> None:
         self._place = place
 
-    async def put(self, chunks: AsyncIterable[bytes]) -> StoredBlob:
-        """Store content that comes in chunks of any size.
+    async def put_file(self, path: Path) -> StoredBlob:
+        """Store the content of a file.
 
         Raises:
-            Unavailable: the store cannot take it now, for instance because it is full; nothing of it stays there.
+            Unavailable: the file cannot be read, or the store cannot take it now, for instance because it is full;
+                nothing of it stays there.
         """
-        async with self._spooled() as spool:
-            async for chunk in chunks:
-                with _faults_of_storage("storing content"):
-                    await _in_thread(spool.write, chunk)
-            return await self._keep(spool)
-
-    async def put_file(self, path: Path) -> StoredBlob:
-        """Store the content of a file; raises as `put`, and `Unavailable` when the file cannot be read."""
         async with self._spooled() as spool:
             with _faults_of_storage(f"storing {path}"):
                 await _in_thread(spool.copy, path)
             return await self._keep(spool)
 
     async def put_bytes(self, content: bytes) -> StoredBlob:
-        """Store content held in memory; raises as `put`."""
+        """Store content held in memory; raises as `put_file`."""
         async with self._spooled() as spool:
             with _faults_of_storage("storing content"):
                 await _in_thread(spool.write, content)

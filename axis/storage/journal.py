@@ -13,7 +13,7 @@ stored together with the position: a power cut takes both back, and it is read a
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +22,8 @@ from axis.core.digest import Digest
 from axis.core.envelope import MessageId
 from axis.core.receipt import Event
 from axis.errors import Unavailable
+from axis.storage.moments import moment_of, text_of
+from axis.storage.rejections import Rejections
 from axis.storage.sqlite import Database
 
 # The first version was not numbered: a file of it is taken as it is, and brought up to date.
@@ -113,28 +115,14 @@ class StoredDelivery:
     receipt_appended: bool
 
 
-@dataclass(frozen=True, slots=True)
-class StoredRejection:
-    """A record of the inbox that did not pass.
-
-    Attributes:
-        record_digest: SHA-256 of its value; the same bytes are kept once.
-        judged_by: the directory and the rules that it was judged by last.
-    """
-
-    record_digest: Digest
-    offset: int
-    appended_at: datetime
-    reason: str
-    detail: str
-    judged_by: str
-
-
 class Journal:
     """The journal of one organisation's node.
 
     Args:
         path: the SQLite file; it and its folder are made when missing, for their owner alone. ":memory:" for none.
+
+    Attributes:
+        rejections: what did not pass.
 
     Raises:
         Unavailable: the file cannot be opened.
@@ -145,6 +133,7 @@ class Journal:
         if isinstance(path, Path):
             _make_private(path)
         self._database = Database(path, name="journal", pragmas=_PRAGMAS, versions=_VERSIONS)
+        self.rejections = Rejections(self._database)
 
     def close(self) -> None:
         """Close the file."""
@@ -169,7 +158,7 @@ class Journal:
                     submission.topic,
                     submission.value,
                     submission.state,
-                    _text(submission.stored_at),
+                    text_of(submission.stored_at),
                 ),
             )
 
@@ -206,7 +195,7 @@ class Journal:
                 receipt.event,
                 receipt.issuer,
                 receipt.value,
-                _text(receipt.received_at),
+                text_of(receipt.received_at),
             ),
         )
         return added == 1
@@ -217,7 +206,7 @@ class Journal:
             "SELECT * FROM receipt WHERE message_id = ? ORDER BY received_at, rowid", (message_id,)
         )
         return [
-            StoredReceipt(Digest(row[0]), row[1], Event(row[2]), row[3], row[4], _time(row[5]))
+            StoredReceipt(Digest(row[0]), row[1], Event(row[2]), row[3], row[4], moment_of(row[5]))
             for row in rows
         ]
 
@@ -246,7 +235,7 @@ class Journal:
                 delivery.message_id,
                 delivery.digest,
                 delivery.value,
-                _text(delivery.delivered_at),
+                text_of(delivery.delivered_at),
                 delivery.receipt,
                 int(delivery.receipt_appended),
             ),
@@ -299,51 +288,23 @@ class Journal:
                 [(value, sender, message_id) for sender, message_id, value in receipts],
             )
 
-    def set_handover_appended(self, sender: str, message_id: str, *, appended: bool) -> None:
-        """Note whether the broker has a hand-over receipt; one that it has not is appended again."""
-        self._database.change(
-            "UPDATE delivery SET receipt_appended = ? WHERE sender = ? AND message_id = ?",
-            (int(appended), sender, message_id),
-        )
+    def set_handover_appended(self, delivery: StoredDelivery, *, appended: bool) -> None:
+        """Note whether the broker has the hand-over receipt of a document; one that it has not is appended again.
 
-    def keep_rejection(self, rejection: StoredRejection, value: bytes | None) -> None:
-        """Keep a record that did not pass, or note why it does not pass by now.
-
-        Args:
-            rejection: what is known of it.
-            value: the record's value; None where it is not to be judged again.
+        Nothing is noted where another command has put another receipt, or none, into its place.
         """
         self._database.change(
-            "INSERT INTO rejection VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
-            " ON CONFLICT (record_digest) DO UPDATE SET"
-            " record_offset = ?2, appended_at = ?3, reason = ?4, detail = ?5, judged_by = ?6",
-            (
-                rejection.record_digest,
-                rejection.offset,
-                _text(rejection.appended_at),
-                rejection.reason,
-                rejection.detail,
-                rejection.judged_by,
-                value,
-            ),
+            "UPDATE delivery SET receipt_appended = ? WHERE sender = ? AND message_id = ? AND receipt = ?",
+            (int(appended), delivery.sender, delivery.message_id, delivery.receipt),
         )
 
-    def rejections(self) -> list[StoredRejection]:
-        """Return the records that did not pass, in the order in which they were appended."""
-        rows = self._database.rows(
-            "SELECT record_digest, record_offset, appended_at, reason, detail, judged_by FROM rejection"
-            " ORDER BY appended_at, record_offset"
+    def withdraw_handover(self, delivery: StoredDelivery) -> None:
+        """Forget a hand-over receipt that can never pass: the document waits again, to be taken under another one."""
+        self._database.change(
+            "UPDATE delivery SET receipt = NULL, receipt_appended = 0"
+            " WHERE sender = ? AND message_id = ? AND receipt = ?",
+            (delivery.sender, delivery.message_id, delivery.receipt),
         )
-        return [StoredRejection(Digest(row[0]), row[1], _time(row[2]), *row[3:]) for row in rows]
-
-    def rejected_value(self, record_digest: Digest) -> bytes | None:
-        """Return the value of a record that did not pass; None where it is not kept."""
-        rows = self._database.rows("SELECT value FROM rejection WHERE record_digest = ?", (record_digest,))
-        return rows[0][0] if rows else None
-
-    def remove_rejection(self, record_digest: Digest) -> None:
-        """Forget that a record did not pass."""
-        self._database.change("DELETE FROM rejection WHERE record_digest = ?", (record_digest,))
 
     def position(self, topic: str) -> int:
         """Return the offset up to which a topic was read; 0 when it never was."""
@@ -381,18 +342,12 @@ def _make_private(path: Path) -> None:
 
 
 def _submission(row: tuple[str, bytes, str, bytes, str, str]) -> StoredSubmission:
-    return StoredSubmission(MessageId(row[0]), Digest(row[1]), row[2], row[3], State(row[4]), _time(row[5]))
+    return StoredSubmission(
+        MessageId(row[0]), Digest(row[1]), row[2], row[3], State(row[4]), moment_of(row[5])
+    )
 
 
 def _delivery(row: tuple[str, str, bytes, bytes, str, bytes | None, int]) -> StoredDelivery:
     return StoredDelivery(
-        row[0], MessageId(row[1]), Digest(row[2]), row[3], _time(row[4]), row[5], bool(row[6])
+        row[0], MessageId(row[1]), Digest(row[2]), row[3], moment_of(row[4]), row[5], bool(row[6])
     )
-
-
-def _text(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat(timespec="microseconds")
-
-
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text)

@@ -1,8 +1,10 @@
 """Write files whole or not at all: content grows under a name of its own, and gets its final name when it is durable.
 
-What a process leaves behind that was killed in between is a hidden file `.<random>.partial`, never half of a document.
+What a process leaves behind that was killed in between is a hidden file `.<random>.partial`, never half of a document; on a
+file system without hard links, such as that of a memory stick, it may also be an empty file under the name.
 """
 
+import errno
 import fcntl
 import os
 from contextlib import suppress
@@ -16,6 +18,9 @@ from axis.core.digest import Digest
 from axis.errors import IllegalTransition, Refused
 
 CHUNK_BYTES: Final = 1024 * 1024
+
+_NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
+"""How file systems say that they have no hard links."""
 
 
 class Spool:
@@ -78,7 +83,12 @@ class Spool:
             os.link(spooled, path)
         except FileExistsError as error:
             raise name_taken(path) from error
-        spooled.unlink()
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            _replace_reserved(spooled, path)
+        else:
+            spooled.unlink()
         sync_folder(path.parent)
 
     def discard(self) -> None:
@@ -111,6 +121,19 @@ def write_new(content: bytes, path: Path) -> None:
         spool.appear(path)
     finally:
         spool.discard()
+
+
+def _replace_reserved(spooled: Path, path: Path) -> None:
+    """Give a file a name that nobody has, in two steps: an empty file takes the name first."""
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError as error:
+        raise name_taken(path) from error
+    try:
+        spooled.replace(path)
+    except OSError:
+        path.unlink()
+        raise
 
 
 def name_taken(path: Path) -> Refused:

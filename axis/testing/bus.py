@@ -129,12 +129,6 @@ class MemoryTransaction:
         with self._call("commit"):
             self._bus.settle(self._name, committed=True)
 
-    async def abort(self) -> None:
-        """Undo everything since `begin`."""
-        await asyncio.sleep(0)
-        with self._call("abort"):
-            self._bus.settle(self._name, committed=False)
-
     async def close(self) -> None:
         """Let go; what is open stays open until a later incarnation undoes it, as with a dead process."""
         self._failed = True

@@ -1,7 +1,6 @@
 """The stage of the attacks: one real site with a router, raw producers, and eyes on every topic."""
 
 import json
-import re
 import select
 import shutil
 import subprocess
@@ -39,10 +38,10 @@ from axis.testing.broker import ADMIN_NAME, EmbeddedBroker
 from axis.testing.pki import DevelopmentPki
 from tests.attack.forge import ENVIRONMENT, Forger
 from tests.attack.planted import Planted, fingerprint
+from tests.configuration import LANE_PARTITIONS, copy_configuration
 
 _T = TypeVar("_T")
 DEADLINE_SECONDS = 60.0
-LANE_PARTITIONS = 4
 AGE = timedelta(days=120)
 
 OFFICE, WARD, OTHER_WARD = "H56", "H56.14812", "H56.14818"
@@ -330,10 +329,7 @@ def authority_of(settings: Settings) -> Credential:
 
 
 def _configuration(folder: Path) -> Path:
-    shutil.copytree(REPOSITORY / "config" / "directory", folder / "directory")
-    declared = (REPOSITORY / "config" / "topics.toml").read_text("utf-8")
-    few = re.sub(r"partitions = 12\b", f"partitions = {LANE_PARTITIONS}", declared)
-    (folder / "topics.toml").write_text(few, "utf-8")
+    copy_configuration(folder)
     ended = SystemClock().now().astimezone(LOCAL_TIME).date() - timedelta(days=30)
     (folder / "directory" / "attack.toml").write_text(
         _organisation(SUSPENDED, "suspended = true") + _organisation(ENDED, f"valid_to = {ended}"), "utf-8"

@@ -48,8 +48,8 @@ def altered(stage: Stage, now: datetime) -> Envelope:
 
 
 def for_another(stage: Stage, now: datetime) -> Envelope:
-    """A genuine envelope that names others."""
-    return stage.forger(OFFICE).letter(OTHER_WARD, now, recipients=(OTHER_WARD, "@ba-thuoc", "H56.66666"))
+    """A genuine envelope that names others, by their codes; whom a group meant only the axis knows."""
+    return stage.forger(OFFICE).letter(OTHER_WARD, now, recipients=(OTHER_WARD, "H56.66666"))
 
 
 def in_another_name(stage: Stage, now: datetime) -> Envelope:

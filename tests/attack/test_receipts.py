@@ -32,7 +32,8 @@ from axis.producers.publish import Draft, DraftPart, DraftRefused
 from axis.schemas import avro
 from axis.storage.journal import StoredDelivery, StoredSubmission
 from tests.attack.forge import message_id_of
-from tests.attack.stage import LANE_PARTITIONS, OFFICE, OTHER_WARD, WARD, WITHOUT_INBOX, Stage
+from tests.attack.stage import OFFICE, OTHER_WARD, WARD, WITHOUT_INBOX, Stage
+from tests.configuration import LANE_PARTITIONS
 
 pytestmark = pytest.mark.kafka
 
@@ -210,6 +211,25 @@ async def test_a_copy_in_a_wrong_place_is_no_verdict(
         if isinstance(entry, Answer) and entry.receipt.message_id == stored.message_id
     ]
     assert [(entry.receipt, entry.repeated) for entry in about] == [(receipt, False)]
+    present = office.journal.submission(message_id=stored.message_id)
+    assert present is not None
+    assert present.state is State.STORED
+    assert office.journal.receipts(stored.message_id) == []
+
+
+async def test_an_altered_copy_is_no_verdict(stage: Stage, office: Node) -> None:
+    """Who submits a document altered, where its sender would put it, does not make the sender believe that it was refused."""
+    stored = await office.publisher.prepare(DRAFT)
+    envelope = avro.decode(stored.value)
+    assert isinstance(envelope, Envelope)
+    [part] = envelope.parts
+    other_header = replace(envelope, header=envelope.header[:-1] + bytes([envelope.header[-1] ^ 1]))
+    other_part = replace(envelope, parts=(replace(part, content=bytes(part.size)),))
+    for copy in (other_header, other_part):
+        _, receipt = stage.receipt_for(stage.put(avro.encode_envelope(copy), sender=OFFICE))
+        assert (receipt.reason, receipt.envelope_digest) == (Reason.PART_ALTERED, stored.digest)
+    stage.settled()
+    await read(office)
     present = office.journal.submission(message_id=stored.message_id)
     assert present is not None
     assert present.state is State.STORED

@@ -16,7 +16,6 @@ from axis.schemas import avro
 from tests.attack.forge import claim, part
 from tests.attack.stage import (
     ENDED,
-    LANE_PARTITIONS,
     OFFICE,
     OTHER_WARD,
     SUSPENDED,
@@ -32,6 +31,7 @@ from tests.attack.striking import (
     raw,
     submit,
 )
+from tests.configuration import LANE_PARTITIONS
 
 
 @against(Reason.PART_ALTERED)

@@ -28,6 +28,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # its document
 )
 
 from axis.clock import SystemClock
+from axis.connection import connect_as
 from axis.errors import ConfigurationError, Unavailable
 from axis.testing.broker import Broker, EmbeddedBroker, ExternalBroker, choose
 from axis.testing.broker.docker import DockerBroker, engine_answers
@@ -123,7 +124,7 @@ async def publish(broker: Broker, topic: str, *values: bytes, commit: bool = Tru
     async with AIOKafkaProducer(
         bootstrap_servers=broker.bootstrap_servers,
         security_protocol="SSL",
-        ssl_context=broker.client_ssl_context(WARD),
+        ssl_context=connect_as(WARD, broker.settings(WARD), "test").tls,
         transactional_id=f"t-{uuid4().hex}",
     ) as producer:
         await producer.begin_transaction()
@@ -140,7 +141,7 @@ async def take(broker: Broker, topic: str, count: int) -> list[bytes]:
     async with AIOKafkaConsumer(
         bootstrap_servers=broker.bootstrap_servers,
         security_protocol="SSL",
-        ssl_context=broker.client_ssl_context(WARD),
+        ssl_context=connect_as(WARD, broker.settings(WARD), "test").tls,
         isolation_level="read_committed",
         enable_auto_commit=False,
     ) as consumer:

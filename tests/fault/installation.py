@@ -1,8 +1,6 @@
 """An installation to break: broker, topics, opened inboxes and keys of everyone, with few partitions and small batches."""
 
 import os
-import re
-import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,10 +19,9 @@ from axis.testing.broker import ADMIN_NAME, EmbeddedBroker
 from axis.testing.broker.layout import HOST, Layout, is_free
 from axis.testing.broker.runtime import Runtime
 from axis.testing.pki import DevelopmentPki
+from tests.configuration import copy_configuration
 from tests.fault.proxy import Proxy
 
-CONFIG = Path(__file__).parents[2] / "config"
-LANE_PARTITIONS = 4
 BATCH_RECORDS = 10
 
 
@@ -65,11 +62,7 @@ class ProxiedBroker(EmbeddedBroker):
 
 def install(folder: Path, pki: DevelopmentPki, broker: EmbeddedBroker) -> Installation:
     """Return an installation on a running broker; everything that is missing is made."""
-    shutil.copytree(CONFIG / "directory", folder / "directory", dirs_exist_ok=True)
-    declared = (CONFIG / "topics.toml").read_text("utf-8")
-    (folder / "topics.toml").write_text(
-        re.sub(r"partitions = 12\b", f"partitions = {LANE_PARTITIONS}", declared), "utf-8"
-    )
+    copy_configuration(folder)
     for organisation in load_directory(folder / "directory").organisations:
         pki.signing(organisation.code, organisation.name)
         pki.client(organisation.code)

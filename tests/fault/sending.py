@@ -18,7 +18,7 @@ from axis.producers.kafka import KafkaWriter
 from axis.producers.publish import Acknowledged, Draft, DraftPart, Publisher
 from axis.settings import Settings
 from axis.storage.journal import Journal, StoredSubmission
-from tests.fault.installation import LANE_PARTITIONS
+from tests.configuration import LANE_PARTITIONS
 
 OFFICE = OrganisationCode("H56")
 BIM_SON = OrganisationCode("H56.14812")

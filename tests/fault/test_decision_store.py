@@ -18,7 +18,8 @@ from axis.errors import Unavailable
 from axis.ports import PartitionId, Record
 from axis.schemas.avro import Decision
 from axis.storage.decisions import SqliteDecisions
-from tests.fault.installation import LANE_PARTITIONS, Installation, ProxiedBroker, impatient
+from tests.configuration import LANE_PARTITIONS
+from tests.fault.installation import Installation, ProxiedBroker, impatient
 from tests.fault.judging import assert_both_hold, assert_holds, routed
 from tests.fault.oracle import Oracle
 from tests.fault.proxy import Direction

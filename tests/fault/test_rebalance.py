@@ -12,7 +12,8 @@ from confluent_kafka.admin import AdminClient
 from axis.apps.router import GROUP
 from axis.connection import librdkafka_options
 from axis.testing.broker import ADMIN_NAME
-from tests.fault.installation import LANE_PARTITIONS, Installation
+from tests.configuration import LANE_PARTITIONS
+from tests.fault.installation import Installation
 from tests.fault.judging import assert_both_hold, routed
 from tests.fault.oracle import Oracle
 from tests.fault.routers import RouterChild, WatchedRouter, eventually, routing

@@ -23,7 +23,8 @@ from axis.core.partitioning import partition_of
 from axis.core.topics import QUARANTINE, RECEIPTS, SUBMISSIONS_STANDARD, inbox_topic
 from axis.settings import Settings
 from axis.testing.broker import ADMIN_NAME
-from tests.fault.installation import LANE_PARTITIONS, Installation, impatient
+from tests.configuration import LANE_PARTITIONS
+from tests.fault.installation import Installation, impatient
 from tests.fault.judging import assert_both_hold, assert_holds, routed
 from tests.fault.oracle import Oracle
 from tests.fault.routers import WatchedRouter, eventually, routing

@@ -25,7 +25,8 @@ from axis.crypto.keys import load_certificates
 from axis.errors import Unavailable
 from axis.ports import Transaction
 from axis.settings import Settings
-from tests.fault.installation import LANE_PARTITIONS, Installation
+from tests.configuration import LANE_PARTITIONS
+from tests.fault.installation import Installation
 from tests.fault.judging import assert_holds, routed
 from tests.fault.oracle import Oracle
 from tests.fault.routers import READY_SECONDS, bury_dead_members, eventually
@@ -257,8 +258,13 @@ async def test_a_router_names_each_submission_and_counts_its_own_events(
 
             await eventually(told, "the log names three submissions")
             events = process.events()
-            warnings = sum(each["level"] == "warning" for each in events)
-            assert await value(process.port, "axis_log_events_total", level="warning") == warnings >= 1
+
+            async def counted() -> bool:
+                shown = await value(process.port, "axis_log_events_total", level="warning")
+                warnings = len([each for each in process.events() if each["level"] == "warning"])
+                return shown == warnings >= 1
+
+            await eventually(counted, "as many warnings are counted as the log has")
             end = load_certificates(settings.broker.credential(settings.node).read_bytes())[
                 0
             ].not_valid_after_utc

@@ -24,8 +24,8 @@ from axis.producers.publish import Draft, DraftPart
 from axis.schemas import avro
 from axis.settings import Settings
 from axis.storage.journal import StoredSubmission
+from tests.configuration import copy_configuration
 
-CONFIGURATION = Path(__file__).parents[2] / "config"
 PROVINCE, WARD, DEPARTMENT = (OrganisationCode(code) for code in ("H56", "H56.14812", "H56.01"))
 SUBJECT = "Về việc kiểm kê tài sản công năm 2026"
 WAIT_SECONDS = 90.0
@@ -48,7 +48,8 @@ class Played:
 @contextmanager
 def played_site(folder: Path) -> Iterator[Played]:
     """Start a site, play a history on it, and stop it at the end."""
-    with site.start(folder, CONFIGURATION, lambda _: None, telemetry_port=0, short_lived=True) as running:
+    config = copy_configuration(folder.with_name("config"))
+    with site.start(folder, config, lambda _: None, telemetry_port=0, short_lived=True) as running:
         yield asyncio.run(_play(running.settings))
 
 

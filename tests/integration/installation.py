@@ -24,9 +24,9 @@ from axis.ports import Append
 from axis.producers.kafka import KafkaWriter
 from axis.producers.publish import Draft, DraftPart
 from axis.schemas import avro
+from tests.configuration import copy_configuration
 
 AXIS = (sys.executable, "-m", "axis.cli.main")
-CONFIGURATION = Path(__file__).parents[2] / "config"
 SECONDS = 90
 PROVINCE = "H56"
 
@@ -37,12 +37,13 @@ class Installation:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.port = 0
+        self._config = copy_configuration(folder.with_name("config"))
         self._up: subprocess.Popen[str] | None = None
 
     @property
     def environment(self) -> dict[str, str]:
         """The environment of every command."""
-        return os.environ | {"AXIS_DATA": str(self.folder), "AXIS_CONFIG": str(CONFIGURATION)}
+        return os.environ | {"AXIS_DATA": str(self.folder), "AXIS_CONFIG": str(self._config)}
 
     def start(self) -> None:
         """Run `axis up` until it says that it is ready."""

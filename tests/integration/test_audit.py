@@ -15,7 +15,7 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from axis.apps import wiring
+from axis.apps import audit, wiring
 from axis.apps.audit import AUDITOR, reconcile, replay
 from axis.apps.router import GROUP
 from axis.cli.exit_codes import exit_code_of
@@ -23,6 +23,7 @@ from axis.cli.main import app
 from axis.connection import librdkafka_options
 from axis.consumers import decide, examine
 from axis.consumers.replay import Period, Verdict
+from axis.core import inbox_reconciliation
 from axis.core.disposition import Reason
 from axis.core.findings import Finding, FindingKind
 from axis.core.partitioning import partition_of
@@ -212,6 +213,27 @@ def test_what_a_compromised_operator_decides_is_named(
         expected.append((kind, decided.message_id))
     report = asyncio.run(reconcile(settings))
     assert sorted((each.kind, each.message_id) for each in report.findings) == sorted(expected)
+
+
+def without_inbox(outcomes: Outcomes) -> Outcomes:
+    """Say of the first recipient that it has no inbox."""
+    first, *others = outcomes
+    return (RecipientOutcome(first.recipient, Outcome.REFUSED, Reason.INBOX_MISSING), *others)
+
+
+def test_a_recipient_dropped_in_a_period_had_an_inbox_before_it(
+    operated: Played, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An inbox that was opened before the period was there in it, although nothing in the period says so."""
+    for module in (audit, inbox_reconciliation):
+        monkeypatch.setattr(module, "CLOCK_MARGIN", timedelta(0))
+    since = wiring.clock().now()
+    with monkeypatch.context() as compromised:
+        compromised.setattr(examine, "route", lambda *given: without_inbox(route(*given)))
+        decided = asyncio.run(route_one(operated.settings, (WARD, DEPARTMENT)))
+    report = asyncio.run(reconcile(operated.settings, since=since))
+    dropped = (FindingKind.RECIPIENT_DROPPED, decided.message_id)
+    assert [(each.kind, each.message_id) for each in report.findings] == [dropped]
 
 
 def test_what_a_compromised_operator_removes_is_named(operated: Played) -> None:

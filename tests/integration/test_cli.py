@@ -62,7 +62,9 @@ def test_a_document_travels_from_publish_to_the_receipt_of_its_hand_over(
 
     [taken] = site.rows("inbox", "take", sent["message_id"], "--as", "H56.14812", "--to", tmp_path / "taken")
     assert taken["state"] == "taken"
-    assert (tmp_path / "taken" / sent["message_id"] / letter.name).read_bytes() == letter.read_bytes()
+    assert (
+        tmp_path / "taken" / PROVINCE / sent["message_id"] / letter.name
+    ).read_bytes() == letter.read_bytes()
     assert site.rows("inbox", "list", "--as", "H56.14812") == []
 
     with site.running("inbox", "follow", "--as", PROVINCE, "-o", "jsonl") as follow:
@@ -122,8 +124,8 @@ def test_a_wait_that_is_not_over_in_time_is_partly_done(site: Installation, lett
 def test_what_cannot_be_unpacked_is_not_attested(site: Installation, letter: Path, tmp_path: Path) -> None:
     """Of two documents, the one whose file would overwrite another stays waiting; the other is taken, which its sender learns."""
     first, second = (site.publish(letter, to="H56.14932") for _ in range(2))
-    (tmp_path / "to" / first).mkdir(parents=True)
-    (tmp_path / "to" / first / letter.name).write_text("something else")
+    (tmp_path / "to" / PROVINCE / first).mkdir(parents=True)
+    (tmp_path / "to" / PROVINCE / first / letter.name).write_text("something else")
     done = site.run("inbox", "take", "--all", "--as", "H56.14932", "--to", tmp_path / "to", "-o", "jsonl")
     assert done.returncode == 8
     assert [json.loads(line)["message_id"] for line in done.stdout.splitlines()] == [second]

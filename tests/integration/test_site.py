@@ -14,17 +14,23 @@ import pytest
 from axis.apps import site
 from axis.errors import ConfigurationError
 from axis.settings import FILE_NAME, load, render
+from tests.configuration import copy_configuration
 
 pytestmark = pytest.mark.kafka
 
-CONFIGURATION = Path(__file__).parents[2] / "config"
 SECONDS = 90
 WORDS = "# our own words\n"
 
 
 def start(folder: Path) -> site.Site:
     """Start a site, or start it again."""
-    return site.start(folder, CONFIGURATION, lambda _: None, telemetry_port=0, short_lived=True)
+    return site.start(
+        folder,
+        copy_configuration(folder.with_name("config")),
+        lambda _: None,
+        telemetry_port=0,
+        short_lived=True,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +138,7 @@ def test_up_ends_when_its_broker_dies(folder: Path) -> None:
     """With Kafka's JVM gone `axis up` does not wait for ever: it ends with 7 and names Kafka's log, in both languages."""
     with subprocess.Popen(
         [sys.executable, "-m", "axis.cli.main", "up", "--data", str(folder), "--telemetry-port", "0"],
-        env=os.environ | {"AXIS_CONFIG": str(CONFIGURATION)},
+        env=os.environ | {"AXIS_CONFIG": str(copy_configuration(folder.with_name("config")))},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -1,7 +1,6 @@
 """What every back end of the broker offers."""
 
 import logging
-import ssl
 from abc import ABC, abstractmethod
 from pathlib import Path
 from time import monotonic
@@ -11,7 +10,7 @@ from typing import Protocol, Self
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from axis.connection import connect_as, librdkafka_options
+from axis.connection import librdkafka_options
 from axis.errors import Unavailable
 from axis.settings import BrokerSettings
 from axis.testing.broker.properties import ADMIN_NAME
@@ -101,10 +100,6 @@ class Broker(ABC):
             authority=self.credentials.ca_path,
             credentials=self.credentials.client(code).parent,
         )
-
-    def client_ssl_context(self, code: str) -> ssl.SSLContext:
-        """Returns the TLS settings of the client `code`, for aiokafka's `ssl_context`."""
-        return connect_as(code, self.settings(code), "test").tls
 
     def librdkafka_settings(self, code: str = ADMIN_NAME) -> dict[str, str | int | float | bool]:
         """Returns bootstrap and TLS settings of the client `code`, for confluent-kafka."""

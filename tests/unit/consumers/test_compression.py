@@ -48,6 +48,12 @@ def test_every_member_of_a_gzip_stream_counts() -> None:
     assert not is_bounded(GZIP, memoryview(gzip.compress(b"a") + gzip.compress(bytes(LIMIT))), LIMIT)
 
 
+def test_a_gzip_stream_of_many_members_is_not_looked_through() -> None:
+    """Each costs a copy of what is behind it, and may be empty."""
+    assert is_bounded(GZIP, memoryview(gzip.compress(b"") * 16), LIMIT)
+    assert not is_bounded(GZIP, memoryview(gzip.compress(b"") * 17), LIMIT)
+
+
 def test_every_block_of_a_snappy_stream_counts() -> None:
     """Many blocks that fit, and together do not."""
     blocks = snappy_encode(bytes(LIMIT), xerial_blocksize=1000)
@@ -82,3 +88,16 @@ def test_a_bomb_is_one_record_without_a_value_between_its_neighbours(
         ends.append(batch.next_offset)
     assert read == [(0, b"one"), (1, b"two"), (2, None), (5, b"three")]
     assert ends == [2, 5, 6]
+
+
+@pytest.mark.parametrize("codec", [0, *CODECS])
+def test_a_crowd_of_records_is_one_record_without_a_value(
+    codec: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many as the limit are read, one more makes the whole batch one that is not looked at."""
+    monkeypatch.setattr(compression, "MAX_BATCH_RECORDS", 3)
+    records = BoundedRecords(_batch(0, *[b""] * 3, codec=codec) + _batch(3, *[b""] * 4, codec=codec))
+    read = []
+    while records.has_next():
+        read += [(each.offset, each.value) for each in records.next_batch()]
+    assert read == [(0, b""), (1, b""), (2, b""), (3, None)]

@@ -227,7 +227,7 @@ async def test_blobs_are_looked_up_some_at_once(town: Town) -> None:
     blobs = Counting(at_once=32)
     (candidate,) = await complete(town, blobs, [town.letter(OFFICE, WARD, parts=parts)])
     assert reason(candidate) == Reason.BLOB_MISSING
-    assert str(candidate.fault).startswith("blob-missing: part 0:")
+    assert str(candidate.fault).startswith("blob-missing: part 1:")
     assert blobs.most == 32
     assert sorted(blobs.asked) == sorted(part.digest for part in parts)
 

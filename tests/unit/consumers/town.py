@@ -1,6 +1,5 @@
 """A small town with real keys, and a router task of its axis on a bus in memory."""
 
-import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
@@ -13,15 +12,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from axis.consumers.decide import Decider, Judgement
-from axis.consumers.examine import LANES, Examiner
+from axis.consumers.examine import Examiner
 from axis.consumers.restore import DecisionChangelog
-from axis.consumers.route import Changelog, Equipment, RouterTask, Timings
+from axis.consumers.route import Changelog, Equipment, RouterTask, Timings, Turn
 from axis.consumers.verify import VerifiedEnvelope, VerifiedReceipt, Verifier
 from axis.core.addressing import Directory, Enrolment, Level, Organisation, OrganisationCode
 from axis.core.envelope import Envelope, Lane, Part
 from axis.core.policy import AcceptancePolicy
 from axis.core.retry import RetrySchedule
-from axis.core.topics import QUARANTINE, RECEIPTS, ROUTER_STATE, inbox_topic
+from axis.core.topics import LANES, QUARANTINE, RECEIPTS, ROUTER_STATE, inbox_topic
 from axis.crypto.certificates import CertificateValidator, RevocationNotChecked
 from axis.crypto.keys import load_identity
 from axis.crypto.signing import CmsSigner
@@ -188,8 +187,9 @@ class OwnBench:
 
     bus: MemoryBus
 
-    async def run(self, lane: Lane, work: Callable[[], _T]) -> _T:
+    async def run(self, turn: Turn, work: Callable[[], _T]) -> _T:
         """Run the work at once."""
+        lane = Lane.EXPRESS if turn is Turn.EXPRESS else Lane.STANDARD
         with self.bus.call(f"{lane} work"):
             return work()
 
@@ -283,13 +283,12 @@ class Site:
 
     async def route(self) -> None:
         """Route until nothing waits; a process that is killed is followed by another one."""
-        async with asyncio.timeout(10):
-            while True:
-                try:
-                    await self.new_task().run()
-                except Killed:
-                    continue
-                return
+        while True:
+            try:
+                await self.new_task().run()
+            except Killed:
+                continue
+            return
 
     def inbox(self, code: str) -> list[bytes]:
         """Return the values in an inbox."""

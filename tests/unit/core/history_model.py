@@ -1,6 +1,6 @@
 """A small model of an axis that works: what it writes for each thing that is submitted."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -59,43 +59,49 @@ class History:
         positions: dict[Lane, int] | None = None,
         at: datetime | None = None,
         shortened: dict[Lane, Shortened] | None = None,
+        begins_at: dict[str, int] | None = None,
+        since: datetime | None = None,
     ) -> Report:
         """Return what the oracle says; by default everything is committed.
 
         Args:
             committed: the router's positions before anything is read; by default the ends.
-            first: the first offset kept of each lane.
+            first: the first offset kept of each lane; with `since` the first one of the period.
             positions: the router's positions when the receipts are read; by default the ends.
             at: when it is judged; by default as soon as everything is appended.
             shortened: the partitions that do not begin at 0.
+            begins_at: the first offset of the period judged, of each inbox where that is another than the first.
+            since: when the period judged begins.
         """
         ends = {(lane, partition): 0 for lane in LANES for partition in range(len(SENDERS))}
         ends |= {(e.place.topic, e.place.partition): e.place.offset + 1 for e in self.submissions}
         before = ends | (committed or {})
-        scope = {
-            lane: LaneScope(first, position, position, first, ends[lane]) for lane, position in before.items()
-        }
+        scope = {}
+        for lane, position in before.items():
+            begins = min(first, ends[lane])
+            kept = begins if since is None else 0
+            scope[lane] = LaneScope(begins, position, position, kept, ends[lane])
         last = max(self.appended.values(), default=BEGUN)
-        oracle = Reconciliation(AXIS, RULES, Coverage(scope, at or last, shortened or {}))
+        oracle = Reconciliation(AXIS, RULES, Coverage(scope, at or last, shortened or {}, since))
         for entry in self.submissions:
             if entry.place.offset >= first:
                 oracle.add_submission(entry, self.appended.get(entry.place, last))
         for parked in self.quarantine:
-            oracle.add_quarantine(parked)
+            oracle.add_quarantine(parked, self.appended.get(parked.place, last))
         for entry in self.receipts:
             oracle.add_receipt(entry, self.appended.get(entry.place, last))
         oracle.coverage.positions = ends if positions is None else positions
         for code, entries in self.inboxes.items():
-            _compare(oracle, code, entries)
+            inbox = oracle.inbox(code)
+            for entry in entries:
+                if entry.place in self.appended:
+                    inbox.saw(self.appended[entry.place])
+                if entry.place.offset >= (begins_at or {}).get(code, 0) and not inbox.recognise(
+                    entry.place, entry.value
+                ):
+                    inbox.add(entry)
+            oracle.close(inbox)
         return oracle.report()
-
-
-def _compare(oracle: Reconciliation, code: str, entries: Sequence[Entry]) -> None:
-    inbox = oracle.inbox(code)
-    for entry in entries:
-        if not inbox.recognise(entry.place, entry.value):
-            inbox.add(entry)
-    oracle.close(inbox)
 
 
 @dataclass
@@ -204,6 +210,7 @@ class Model:
         value = digest(f"garbage {next(self._numbers)}")
         submission = self._submit(sender, value, Unestablished("undecodable"))
         place = Source("axis.quarantine", 0, len(self.history.quarantine))
+        self.history.appended[place] = self._now()
         self.history.quarantine.append(QuarantineEntry(place, submission.place, value, "undecodable"))
         self._mark(submission)
 
@@ -231,6 +238,16 @@ class Model:
             self._record(value, receipt)
             self._deliver(envelope.signer, value, receipt)
             self.handovers.append((submission, receipt))
+        self._mark(submission)
+
+    def hand_over_otherwise(self, number: int) -> None:
+        """Let a recipient attest a hand-over that it attested before in other bytes: a refusal, not remembered."""
+        _, attested = self.handovers[number]
+        other = replace(attested, digest=digest(f"other {next(self._numbers)}"))
+        value = digest(f"value {other.digest.hex()}")
+        submission = self._submit(other.sender, value, other, expected=Expectation())
+        signed = EstablishedEnvelope(other.issuer, other.digest, other.message_id, intact=True)
+        self._attest(Event.SUBMISSION_REJECTION, submission, signed, reason="message-id-conflict")
         self._mark(submission)
 
     def _envelope(self, sender: str) -> EstablishedEnvelope:
@@ -295,7 +312,9 @@ class Model:
         inbox = self.history.inboxes.get(code)
         if inbox is None:
             return
-        inbox.append(Entry(Source(f"axis.inbox.{code}", 0, len(inbox)), value, content))
+        place = Source(f"axis.inbox.{code}", 0, len(inbox))
+        inbox.append(Entry(place, value, content))
+        self.history.appended[place] = self._now()
 
     def _mark(self, submission: Entry) -> None:
         lengths = {code: len(entries) for code, entries in self.history.inboxes.items()}

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from axis.core.addressing import Directory, OrganisationCode
-from axis.core.admission import admit
+from axis.core.admission import admit, part_faults
 from axis.core.disposition import Reason
 from axis.core.document_types import DOCUMENT_TYPES
 from axis.core.envelope import Header
@@ -156,3 +156,18 @@ def test_a_refusal_tells_nothing_of_the_content(header: Header, directory: Direc
     assert "mật" not in refusal(secret, directory, now).detail
     forged = replace(header, environment="x\r\nlevel=error\x1b[31m")
     assert refusal(forged, directory, now).detail.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ((), []),
+        (("a.pdf", "b.pdf", "c.pdf"), []),
+        (("a.pdf", "b.pdf", "c.pdf", "d.pdf"), [Reason.PARTS_TOO_MANY]),
+        (("a.pdf", "../b.pdf", "A.PDF"), [Reason.PART_NAME_REFUSED] * 2),
+    ],
+)
+def test_every_fault_of_the_parts_is_told(names: tuple[str, ...], expected: list[Reason]) -> None:
+    """A header may come alone, as that of a recall; of names, each that misleads or was there before is a fault."""
+    policy = AcceptancePolicy(max_parts=3)
+    assert [fault.reason for fault in part_faults(names, policy)] == expected

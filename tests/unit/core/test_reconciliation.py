@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -104,6 +104,14 @@ def damaged(history: History) -> None:
     entry = history.submissions[0]
     assert isinstance(entry.content, EstablishedEnvelope)
     history.submissions[0] = replace(entry, content=replace(entry.content, intact=False))
+
+
+def taken(history: History, entry: Entry, at: datetime) -> None:
+    """Let the axis decide at another time, and the broker take its receipt at once."""
+    assert isinstance(entry.content, EstablishedReceipt)
+    other = replace(entry, content=replace(entry.content, occurred_at=at))
+    history.receipts[history.receipts.index(entry)] = other
+    history.appended[entry.place] = at
 
 
 def opened_by_stranger(history: History) -> None:
@@ -574,6 +582,47 @@ def test_a_conflict_may_rest_on_what_was_not_read_yet() -> None:
     assert FindingKind.REFUSAL_UNFOUNDED in kinds(model.history.judged())
 
 
+def exchanged(history: History, one: Source, other: Source) -> None:
+    """Let two submissions stand each where the other one stands, and every receipt be about the same one as before."""
+    places = {one: other, other: one}
+    times = {places[place]: at for place, at in history.appended.items() if place in places}
+    history.appended |= times
+    standing = [replace(each, place=places.get(each.place, each.place)) for each in history.submissions]
+    history.submissions[:] = sorted(standing, key=lambda each: each.place.offset)
+    for at, entry in enumerate(history.receipts):
+        content = entry.content
+        if isinstance(content, EstablishedReceipt) and content.source in places:
+            moved_to = replace(content, source=places[content.source])
+            history.receipts[at] = replace(entry, content=moved_to)
+
+
+@pytest.mark.parametrize("kind", ["document", "hand-over"])
+def test_a_conflict_rests_on_what_stands_before_it(kind: str) -> None:
+    """What is decided about a message id later on does not bear out that an earlier submission was refused for it."""
+    model = Model()
+    model.accept(PROVINCE, (WARD,))
+    if kind == "document":
+        model.conflict(0)
+    else:
+        model.hand_over(0)
+        model.hand_over_otherwise(0)
+    assert model.history.judged().findings == ()
+    before, refused = model.history.submissions[-2:]
+    exchanged(model.history, before.place, refused.place)
+    (finding,) = model.history.judged().findings
+    assert finding.kind is FindingKind.REFUSAL_UNFOUNDED
+
+
+def test_a_conflict_across_the_lanes_is_not_judged_by_its_place() -> None:
+    """Of two lanes nobody knows which was decided first."""
+    model = Model()
+    model.accept(PROVINCE, (WARD,))
+    model.conflict(0)
+    accepted = model.history.submissions[0].place
+    exchanged(model.history, accepted, Source(LANES[0], 0, 7))
+    assert model.history.judged().findings == ()
+
+
 def test_nothing_follows_from_a_receipt_about_what_stands_nowhere() -> None:
     """It is named for itself, and neither moves a position nor makes anything due."""
     history = sample().history
@@ -662,10 +711,9 @@ def test_a_lane_shortened_behind_a_young_receipt_is_named() -> None:
     """In an old installation too: what was decided lately was submitted lately."""
     model = sample()
     at = BEGUN + 200 * DAY
-    place = model.history.receipts[0].place
     shortened = {(LANES[1], 0): Shortened(1, 90 * DAY)}
     assert model.history.judged(first=1, at=at, shortened=shortened).findings == ()
-    model.history.appended[place] = at - 10 * DAY
+    taken(model.history, model.history.receipts[0], at - 10 * DAY)
     report = model.history.judged(first=1, at=at, shortened=shortened)
     assert kinds(report) == {FindingKind.RECORDS_REMOVED}
 

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from axis.crypto.keys import SigningIdentity
 from axis.crypto.refusals import SignatureRefused
-from axis.crypto.signing import sign_detached, verify_detached
+from axis.crypto.signing import CmsSigner, verify_detached
 
 CONTENT = "Về việc rà soát hộ nghèo".encode()
 
@@ -37,7 +37,7 @@ def forged(
     sign: Callable[[bytes], bytes] | None = None,
 ) -> bytes:
     """A genuine signature with its SignedData and SignerInfo changed, and its attributes signed again."""
-    info = oracle.ContentInfo.load(sign_detached(CONTENT, identity, at))
+    info = oracle.ContentInfo.load(CmsSigner(identity).sign(CONTENT, at))
     signed = info["content"]
     signer = signed["signer_infos"][0]
     change(signed, signer)

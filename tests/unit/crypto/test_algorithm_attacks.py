@@ -15,7 +15,7 @@ from axis.crypto.algorithms import usable_key
 from axis.crypto.authority import Credential, issue_signing, new_key
 from axis.crypto.keys import SigningIdentity
 from axis.crypto.refusals import SignatureRefused
-from axis.crypto.signing import sign_detached, verify_detached
+from axis.crypto.signing import CmsSigner, verify_detached
 from tests.unit.crypto.forge import (
     CONTENT,
     Structure,
@@ -33,7 +33,7 @@ SHA1 = hashes.SHA1()  # noqa: S303 - what is attacked with
 def test_a_key_that_may_not_sign(authority: Credential, now: datetime, kind: ec.EllipticCurve | int) -> None:
     """Short RSA keys and other curves must be refused, however right the signature."""
     weak = issue_signing(authority, "H56.4", "Sở Công Thương tỉnh Thanh Hóa", now, key=new_key(kind))
-    found = refusal(sign_detached(CONTENT, SigningIdentity(weak.key, weak.certificate), now))
+    found = refusal(CmsSigner(SigningIdentity(weak.key, weak.certificate)).sign(CONTENT, now))
     assert found.reason == "algorithm-refused"
 
 
@@ -68,7 +68,7 @@ def test_pkcs1_padding_under_a_key_for_pss_alone(authority: Credential, now: dat
     public["algorithm"] = {"algorithm": "rsassa_pss"}
     public["public_key"] = modulus
     restricted = SigningIdentity(key, x509.load_der_x509_certificate(certificate.dump(force=True)))
-    assert verify_detached(CONTENT, sign_detached(CONTENT, restricted, now)).algorithm == "rsa-pss-sha256"
+    assert verify_detached(CONTENT, CmsSigner(restricted).sign(CONTENT, now)).algorithm == "rsa-pss-sha256"
 
     def change(_signed: Structure, signer: Structure) -> None:
         signer["signature_algorithm"] = {"algorithm": "sha256_rsa"}

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from axis.crypto.authority import create_authority, issue_signing, new_key
 from axis.crypto.keys import load_identity
 from axis.crypto.refusals import SignatureRefused
-from axis.crypto.signing import sign_detached, verify_detached
+from axis.crypto.signing import CmsSigner, verify_detached
 from tests.unit.crypto.forge import CONTENT
 
 MADE = datetime(2026, 11, 22, 1, 30, tzinfo=UTC)
@@ -46,7 +46,7 @@ def verify_by_openssl(folder: Path) -> subprocess.CompletedProcess[bytes]:
 def test_openssl_verifies_ours(folder: Path) -> None:
     """OpenSSL must verify our signatures as CAdES, up to the CA, and must not verify them over other content."""
     identity = load_identity((folder / "signer.pem").read_bytes())
-    (folder / "signature").write_bytes(sign_detached(CONTENT, identity, MADE))
+    (folder / "signature").write_bytes(CmsSigner(identity).sign(CONTENT, MADE))
     outcome = verify_by_openssl(folder)
     assert outcome.returncode == 0, outcome.stderr
     assert (folder / "verified").read_bytes() == CONTENT

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from axis.crypto.authority import Credential, create_authority, issue_signing, new_key
 from axis.crypto.keys import SigningIdentity
 from axis.crypto.refusals import SignatureRefused
-from axis.crypto.signing import MAX_SIGNATURE_BYTES, CmsSigner, ValidSigner, sign_detached, verify_detached
+from axis.crypto.signing import MAX_SIGNATURE_BYTES, CmsSigner, ValidSigner, verify_detached
 from axis.errors import Unavailable
 
 CONTENT = "Kế hoạch phòng, chống thiên tai năm 2027".encode()
@@ -25,13 +25,13 @@ _MADE = datetime(2026, 11, 22, 1, 30, tzinfo=UTC)
 _AUTHORITY = create_authority(_MADE)
 _CREDENTIAL = issue_signing(_AUTHORITY, "H56.3", "Sở Nội vụ tỉnh Thanh Hóa", _MADE)
 _IDENTITY = SigningIdentity(_CREDENTIAL.key, _CREDENTIAL.certificate)
-_SIGNATURE = sign_detached(CONTENT, _IDENTITY, _MADE)
+_SIGNATURE = CmsSigner(_IDENTITY).sign(CONTENT, _MADE)
 
 
 def test_a_signature_gives_back_who_signed_when_and_how(identity: SigningIdentity, now: datetime) -> None:
     """Verification must return the algorithm, the claimed time to the second and the certificate that signed."""
     at = now + timedelta(microseconds=1234)
-    facts = verify_detached(CONTENT, sign_detached(CONTENT, identity, at))
+    facts = verify_detached(CONTENT, CmsSigner(identity).sign(CONTENT, at))
     assert (facts.algorithm, facts.legacy, facts.signing_time) == ("ecdsa-p256-sha256", False, now)
     assert facts.certificate == identity.certificate.public_bytes(Encoding.DER)
 
@@ -49,7 +49,7 @@ def test_a_key_does_not_sign_when_its_certificate_is_not_valid(outside: timedelt
 def test_a_local_time_is_signed_as_utc(identity: SigningIdentity) -> None:
     """A signing time in Vietnam's zone must come back as the same moment in UTC."""
     at = datetime(2026, 11, 22, 6, 0, tzinfo=timezone(timedelta(hours=7)))
-    assert verify_detached(b"x", sign_detached(b"x", identity, at)).signing_time.isoformat() == (
+    assert verify_detached(b"x", CmsSigner(identity).sign(b"x", at)).signing_time.isoformat() == (
         "2026-11-21T23:00:00+00:00"
     )
 
@@ -57,7 +57,7 @@ def test_a_local_time_is_signed_as_utc(identity: SigningIdentity) -> None:
 def test_a_time_without_zone_is_not_signed(identity: SigningIdentity, now: datetime) -> None:
     """A naive time must be turned away, because nobody could say which moment it claims."""
     with pytest.raises(ValueError, match="without a time zone"):
-        sign_detached(CONTENT, identity, now.replace(tzinfo=None))
+        CmsSigner(identity).sign(CONTENT, now.replace(tzinfo=None))
 
 
 @pytest.mark.parametrize(("year", "form"), [(2049, "utc_time"), (2050, "generalized_time")])
@@ -66,7 +66,7 @@ def test_the_form_of_the_signing_time_follows_its_year(
 ) -> None:
     """Times must be UTCTime up to 2049 and GeneralizedTime from 2050 (RFC 5652 11.3), and be read back."""
     at = datetime(year, 6, 1, tzinfo=UTC)
-    signature = sign_detached(CONTENT, identity, at)
+    signature = CmsSigner(identity).sign(CONTENT, at)
     attributes = oracle.ContentInfo.load(signature)["content"]["signer_infos"][0]["signed_attrs"]
     times = [attribute["values"][0] for attribute in attributes if attribute["type"].native == "signing_time"]
     assert [time.name for time in times] == [form]
@@ -81,8 +81,8 @@ def test_the_root_stays_out_and_the_issuing_ca_goes_in(
     with_chain = SigningIdentity(
         identity.key, identity.certificate, (other.certificate, authority.certificate)
     )
-    assert verify_detached(CONTENT, sign_detached(CONTENT, identity, now)).chain == ()
-    assert verify_detached(CONTENT, sign_detached(CONTENT, with_chain, now)).chain == (
+    assert verify_detached(CONTENT, CmsSigner(identity).sign(CONTENT, now)).chain == ()
+    assert verify_detached(CONTENT, CmsSigner(with_chain).sign(CONTENT, now)).chain == (
         other.certificate.public_bytes(Encoding.DER),
     )
 
@@ -92,7 +92,7 @@ def test_rsa_keys_sign_with_pss(authority: Credential, now: datetime, bits: int)
     """An RSA key must sign with PSS, which is not legacy."""
     credential = issue_signing(authority, "H56.5", "Sở Tài chính tỉnh Thanh Hóa", now, key=new_key(bits))
     facts = verify_detached(
-        CONTENT, sign_detached(CONTENT, SigningIdentity(credential.key, credential.certificate), now)
+        CONTENT, CmsSigner(SigningIdentity(credential.key, credential.certificate)).sign(CONTENT, now)
     )
     assert (facts.algorithm, facts.legacy) == ("rsa-pss-sha256", False)
 
@@ -103,7 +103,7 @@ def test_an_independent_reader_finds_the_four_attributes_of_cades(
     """Another ASN.1 library must read the signature and find the attributes, with the digests they promise."""
     # The oracle knows this attribute by name only once its time-stamping part is loaded.
     assert tsp.ESSCertIDv2
-    info = oracle.ContentInfo.load(sign_detached(CONTENT, identity, now), strict=True)
+    info = oracle.ContentInfo.load(CmsSigner(identity).sign(CONTENT, now), strict=True)
     signer = info["content"]["signer_infos"][0]
     found = {attribute["type"].native: attribute["values"][0] for attribute in signer["signed_attrs"]}
     assert set(found) == {"content_type", "message_digest", "signing_time", "signing_certificate_v2"}
@@ -115,7 +115,7 @@ def test_an_independent_reader_finds_the_four_attributes_of_cades(
 
 def test_the_mirrored_ecdsa_signature_verifies_too(identity: SigningIdentity, now: datetime) -> None:
     """(r, n - s) must verify where (r, s) does: a fact of ECDSA, and why a signature's bytes identify nothing."""
-    info = oracle.ContentInfo.load(sign_detached(CONTENT, identity, now))
+    info = oracle.ContentInfo.load(CmsSigner(identity).sign(CONTENT, now))
     signer = info["content"]["signer_infos"][0]
     r, s = decode_dss_signature(signer["signature"].native)
     signer["signature"] = encode_dss_signature(r, P256_ORDER - s)
@@ -125,7 +125,7 @@ def test_the_mirrored_ecdsa_signature_verifies_too(identity: SigningIdentity, no
 
 def test_unsigned_attributes_change_nothing(identity: SigningIdentity, now: datetime) -> None:
     """An unsigned attribute added on the way must neither break nor alter what a signature says."""
-    signature = sign_detached(CONTENT, identity, now)
+    signature = CmsSigner(identity).sign(CONTENT, now)
     info = oracle.ContentInfo.load(signature)
     info["content"]["signer_infos"][0]["unsigned_attrs"] = oracle.CMSAttributes(
         [oracle.CMSAttribute({"type": "1.2.3.4", "values": [core.Null()]})]

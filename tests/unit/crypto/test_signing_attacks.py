@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from axis.crypto.authority import Credential, issue_signing, new_key
 from axis.crypto.keys import SigningIdentity
-from axis.crypto.signing import sign_detached, verify_detached
+from axis.crypto.signing import CmsSigner, verify_detached
 from tests.unit.crypto.forge import (
     CONTENT,
     Structure,
@@ -34,7 +34,7 @@ def test_the_forge_itself_makes_signatures_that_verify(identity: SigningIdentity
 
 def test_altered_content(identity: SigningIdentity, now: datetime) -> None:
     """Content that differs in one byte must be refused by its digest."""
-    found = refusal(sign_detached(CONTENT, identity, now), CONTENT + b" ")
+    found = refusal(CmsSigner(identity).sign(CONTENT, now), CONTENT + b" ")
     assert found.reason == "signature-invalid"
     assert "message digest" in found.detail
 
@@ -144,7 +144,7 @@ def test_content_of_another_type(identity: SigningIdentity, now: datetime) -> No
 
 def test_another_kind_of_message(identity: SigningIdentity, now: datetime) -> None:
     """A ContentInfo of another type around a genuine SignedData must be refused."""
-    signature = sign_detached(CONTENT, identity, now)
+    signature = CmsSigner(identity).sign(CONTENT, now)
     signed_data, digested_data = bytes.fromhex("2a864886f70d010702"), bytes.fromhex("2a864886f70d010705")
     assert "expected signed-data" in refusal(signature.replace(signed_data, digested_data, 1)).detail
 
@@ -164,7 +164,7 @@ def test_two_signers(authority: Credential, identity: SigningIdentity, now: date
     """A second signer must be refused: nobody could say whose document it is."""
     other = issue_signing(authority, "H56.2", "Sở Tư pháp tỉnh Thanh Hóa", now)
     extra = oracle.ContentInfo.load(
-        sign_detached(CONTENT, SigningIdentity(other.key, other.certificate), now)
+        CmsSigner(SigningIdentity(other.key, other.certificate)).sign(CONTENT, now)
     )
 
     def change(signed: Structure, signer: Structure) -> None:
@@ -268,7 +268,7 @@ def test_the_signers_certificate_twice(identity: SigningIdentity, now: datetime)
 def test_a_certificate_of_an_unknown_version(identity: SigningIdentity, now: datetime) -> None:
     """An embedded certificate that cannot be read must end in a refusal, not in the library's own error."""
     version_3, version_4 = bytes.fromhex("a003020102"), bytes.fromhex("a003020103")
-    signature = sign_detached(CONTENT, identity, now)
+    signature = CmsSigner(identity).sign(CONTENT, now)
     assert "unreadable embedded certificate" in refusal(signature.replace(version_3, version_4, 1)).detail
 
 
@@ -276,7 +276,7 @@ def test_too_many_certificates(authority: Credential, identity: SigningIdentity,
     """A ninth certificate must be refused before any of them is parsed."""
     others = tuple(issue_signing(authority, f"H56.{n}", "Xã", now).certificate for n in range(8))
     crowd = SigningIdentity(identity.key, identity.certificate, others)
-    assert "9 certificates" in refusal(sign_detached(CONTENT, crowd, now)).detail
+    assert "9 certificates" in refusal(CmsSigner(crowd).sign(CONTENT, now)).detail
 
 
 def test_signing_time_in_the_wrong_form(identity: SigningIdentity, now: datetime) -> None:
@@ -288,7 +288,7 @@ def test_signing_time_in_the_wrong_form(identity: SigningIdentity, now: datetime
 
 def test_attributes_out_of_order(identity: SigningIdentity, now: datetime) -> None:
     """Attributes that are not sorted as DER asks must be refused: there is one encoding of a signed set."""
-    signature = sign_detached(CONTENT, identity, now)
+    signature = CmsSigner(identity).sign(CONTENT, now)
     attributes = oracle.ContentInfo.load(signature)["content"]["signer_infos"][0]["signed_attrs"]
     listed = [attribute.dump() for attribute in attributes]
     unsorted = signature.replace(b"".join(listed), b"".join(reversed(listed)))

@@ -11,7 +11,7 @@ from axis.core.addressing import Directory, Group, Level, Organisation, Organisa
 from axis.core.consignment import State, Step, advance
 from axis.core.digest import sha256
 from axis.core.disposition import Reason
-from axis.core.envelope import Envelope, MessageId, Part, Urgency
+from axis.core.envelope import Envelope, MessageId, Operation, Part, Urgency
 from axis.core.policy import AcceptancePolicy
 from axis.core.retry import RetrySchedule
 from axis.errors import OutcomeUnknown, Refused
@@ -233,6 +233,15 @@ def test_every_fault_is_found_at_once(publisher: Publisher) -> None:
         Reason.PART_NAME_REFUSED,
         Reason.MANIFEST_MALFORMED,
     ]
+
+
+async def test_a_document_may_be_its_header_alone(publisher: Publisher, lane: Lane) -> None:
+    """What the axis takes, a node sends: a recall has no file."""
+    await publisher.publish(replace(DRAFT, operation=Operation.RECALL, parts=()))
+    (sent,) = lane.appended
+    envelope = avro.decode(sent.value)
+    assert isinstance(envelope, Envelope)
+    assert envelope.parts == ()
 
 
 def test_what_is_too_large_is_found_at_the_node(journal: Journal, blobs: BlobStore, lane: Lane) -> None:

@@ -23,7 +23,8 @@ from axis.errors import ConfigurationError, OutcomeUnknown, Unavailable
 from axis.ports import Append
 from axis.producers.publish import Draft, DraftPart, Publisher
 from axis.storage.blobs import open_store
-from axis.storage.journal import Journal, StoredDelivery, StoredReceipt, StoredRejection, StoredSubmission
+from axis.storage.journal import Journal, StoredDelivery, StoredReceipt, StoredSubmission
+from axis.storage.rejections import StoredRejection
 from tests.unit.storage.full_disk import full_disk
 
 NOW = datetime(2026, 11, 22, 3, 0, 0, 123456, tzinfo=UTC)
@@ -156,20 +157,23 @@ def test_a_document_is_completed(journal: Journal) -> None:
 
 def rejection(name: str, offset: int) -> StoredRejection:
     """A rejected record that is told apart by its name."""
-    return StoredRejection(sha256(name.encode()), offset, NOW, "undecodable", "no Avro", "directory 1")
+    return StoredRejection(
+        sha256(name.encode()), offset, NOW, "not-addressed", "to others", "directory 1", kept=True
+    )
 
 
 def test_a_rejected_record_is_kept_until_it_passes(journal: Journal, path: Path) -> None:
     """Once for the same bytes, with the latest judgement, also after the file was opened again."""
-    journal.keep_rejection(rejection("b", 2), b"b")
-    journal.keep_rejection(rejection("a", 1), None)
-    again = replace(rejection("b", 3), reason="not-addressed", judged_by="directory 2")
-    journal.keep_rejection(again, b"b")
+    nameless = replace(rejection("a", 1), kept=False)
+    journal.rejections.keep(rejection("b", 2), b"b")
+    journal.rejections.keep(nameless, b"a")
+    again = replace(rejection("b", 3), reason="certificate-not-enrolled", judged_by="directory 2")
+    journal.rejections.keep(again, b"b")
     reopened = Journal(path)
-    assert reopened.rejections() == [rejection("a", 1), again]
-    assert [reopened.rejected_value(sha256(name)) for name in (b"a", b"b", b"c")] == [None, b"b", None]
-    reopened.remove_rejection(sha256(b"b"))
-    assert journal.rejections() == [rejection("a", 1)]
+    assert reopened.rejections.listed() == [nameless, again]
+    assert [reopened.rejections.value(sha256(name)) for name in (b"a", b"b", b"c")] == [None, b"b", None]
+    reopened.rejections.remove(sha256(b"b"))
+    assert journal.rejections.listed() == [nameless]
     reopened.close()
 
 
@@ -186,8 +190,9 @@ def test_the_first_handover_receipt_stands(journal: Journal) -> None:
     journal.add_delivery(delivery("a"))
     for value in (b"first", b"second"):
         journal.store_handovers([("H56", MessageId("a"), value)])
-    assert [each.receipt for each in journal.deliveries(waiting=True)] == [b"first"]
-    journal.set_handover_appended("H56", "a", appended=True)
+    [first] = journal.deliveries(waiting=True)
+    assert first.receipt == b"first"
+    journal.set_handover_appended(first, appended=True)
     assert not list(journal.deliveries(waiting=True))
 
 
@@ -196,9 +201,26 @@ def test_a_receipt_that_was_not_acknowledged_is_unsent(journal: Journal) -> None
     for name in ("a", "b"):
         journal.add_delivery(delivery(name))
     journal.store_handovers([("H56", MessageId("b"), b"receipt")])
+    [taken] = journal.unsent_handovers()
     for appended, unsent in ((True, []), (False, ["b"])):
-        journal.set_handover_appended("H56", "b", appended=appended)
+        journal.set_handover_appended(taken, appended=appended)
         assert [each.message_id for each in journal.unsent_handovers()] == unsent
+
+
+def test_a_withdrawn_receipt_makes_room_for_another(journal: Journal) -> None:
+    """The document waits as if it had never been taken; who has another receipt in mind changes nothing."""
+    journal.add_delivery(delivery("a"))
+    journal.store_handovers([("H56", MessageId("a"), b"first")])
+    [first] = journal.unsent_handovers()
+    journal.withdraw_handover(replace(first, receipt=b"other"))
+    assert list(journal.unsent_handovers()) == [first]
+    journal.set_handover_appended(first, appended=True)
+    journal.withdraw_handover(first)
+    journal.set_handover_appended(first, appended=True)
+    assert list(journal.deliveries(waiting=True)) == [delivery("a")]
+    journal.store_handovers([("H56", MessageId("a"), b"second")])
+    journal.set_handover_appended(first, appended=True)
+    assert [each.receipt for each in journal.unsent_handovers()] == [b"second"]
 
 
 def test_deliveries_may_change_while_they_are_gone_through(journal: Journal) -> None:
@@ -209,7 +231,7 @@ def test_deliveries_may_change_while_they_are_gone_through(journal: Journal) -> 
     for each in journal.deliveries(waiting=True):
         seen.append(each.receipt)
         journal.store_handovers([("H56", MessageId("b"), b"receipt")])
-        journal.set_handover_appended("H56", "b", appended=True)
+        journal.set_handover_appended(replace(delivery("b"), receipt=b"receipt"), appended=True)
         journal.add_delivery(delivery("c"))
     assert seen == [None, b"receipt"]
 
@@ -270,12 +292,15 @@ def test_a_full_disk_burns_no_message_id(journal: Journal, path: Path) -> None:
     """A submission that could not be stored is not there, and storing the same one again succeeds."""
     journal.store_submission(submission("a"))
     journal.add_delivery(delivery("d"))
+    taken = replace(delivery("e"), receipt=b"receipt")
+    journal.add_delivery(taken)
     failed = submission("b", size=500_000)
     writes: list[Callable[[], object]] = [
         lambda: journal.store_submission(failed),
         lambda: journal.set_state(MessageId("a"), State.ACCEPTED),
         lambda: journal.store_handovers([("H56", MessageId("d"), b"receipt")]),
-        lambda: journal.set_handover_appended("H56", "d", appended=True),
+        lambda: journal.set_handover_appended(taken, appended=True),
+        lambda: journal.withdraw_handover(taken),
         lambda: journal.set_position("inbox", 1),
     ]
     with full_disk(path):
@@ -283,7 +308,7 @@ def test_a_full_disk_burns_no_message_id(journal: Journal, path: Path) -> None:
             with pytest.raises(Unavailable, match="check its disk"):
                 write()
         assert journal.submissions() == [submission("a")]
-        assert list(journal.deliveries()) == [delivery("d")]
+        assert list(journal.deliveries()) == [delivery("d"), taken]
     journal.store_submission(failed)
     assert journal.submission(message_id=MessageId("b")) == failed
 

@@ -1,5 +1,6 @@
 """Files that appear whole or not at all."""
 
+import errno
 import os
 import resource
 from collections.abc import Iterator
@@ -52,6 +53,77 @@ def test_a_file_that_appears_meanwhile_is_kept(tmp_path: Path) -> None:
         spool.discard()
     assert (tmp_path / "a.pdf").read_bytes() == b"somebody else's"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.pdf", "b.pdf"]
+
+
+@pytest.fixture(params=[errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP])
+def no_links(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file system has no hard links, as that of a memory stick, and says so in one of the ways there are."""
+
+    def refused(source: Path, target: Path) -> None:
+        # Linux looks at the name before it asks the file system.
+        if os.path.lexists(target):
+            raise FileExistsError(errno.EEXIST, "File exists", target)
+        raise OSError(request.param, os.strerror(request.param), source)
+
+    monkeypatch.setattr(os, "link", refused)
+
+
+@pytest.mark.usefixtures("no_links")
+def test_a_file_appears_where_there_are_no_hard_links(tmp_path: Path) -> None:
+    """Whole, under its name alone, and for its owner alone."""
+    write_new(b"content", tmp_path / "a.pdf")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.pdf"]
+    assert (tmp_path / "a.pdf").read_bytes() == b"content"
+    assert (tmp_path / "a.pdf").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("dangling", [False, True])
+def test_without_hard_links_nothing_is_overwritten_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, dangling: bool
+) -> None:
+    """Somebody who takes the name at the last moment keeps it, be it with a link that leads nowhere."""
+    path = tmp_path / "a.pdf"
+
+    def overtaken(source: Path, target: Path) -> None:
+        del source
+        if dangling:
+            target.symlink_to(tmp_path / "elsewhere")
+        else:
+            target.write_bytes(b"somebody else's")
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", overtaken)
+    with pytest.raises(Refused, match="file-exists"):
+        write_new(b"ours", path)
+    assert [each.name for each in tmp_path.iterdir()] == ["a.pdf"]
+    assert path.is_symlink() if dangling else path.read_bytes() == b"somebody else's"
+
+
+@pytest.mark.usefixtures("no_links")
+def test_a_name_that_was_reserved_in_vain_is_free_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the content cannot be moved to its name, no empty file stays there."""
+
+    def failing(source: Path, target: Path) -> Path:
+        raise OSError(errno.EIO, "Input/output error", source, None, target)
+
+    monkeypatch.setattr(Path, "replace", failing)
+    with pytest.raises(OSError, match="Input/output error"):
+        write_new(b"content", tmp_path / "a.pdf")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_fault_of_linking_is_not_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that fails is reported, and nothing appears."""
+
+    def failing(source: Path, target: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error", source, None, target)
+
+    monkeypatch.setattr(os, "link", failing)
+    with pytest.raises(OSError, match="Input/output error"):
+        write_new(b"content", tmp_path / "a.pdf")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_content_may_replace_what_has_its_name(tmp_path: Path) -> None:
