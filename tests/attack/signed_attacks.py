@@ -268,10 +268,11 @@ def handover_with_a_formula(stage: Stage, now: datetime) -> Struck:
     return _handover_with(stage, now, status="=cmd|x")
 
 
-@against(Reason.RECEIPT_NOT_ALLOWED)
+@against(Reason.OVERSIZED)
 def handover_with_a_letter(stage: Stage, now: datetime) -> Struck:
-    """Half a megabyte of text for the legal record."""
-    return _handover_with(stage, now, detail="V/v " * 125_000)
+    """Half a megabyte of text for the legal record: whoever signed it, it is not looked into."""
+    struck = _handover_with(stage, now, detail="V/v " * 125_000)
+    return replace(struck, signer=None)
 
 
 @against(Reason.RECEIPT_NOT_ALLOWED)
