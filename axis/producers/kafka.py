@@ -93,7 +93,6 @@ class KafkaTransaction:
             request_timeout_ms=int(connection.request_timeout_seconds * 1000),
             max_batch_size=_BATCH_BYTES,
             max_request_size=_REQUEST_BYTES,
-            metadata_max_age_ms=10_000,
             linger_ms=0,
         )
 

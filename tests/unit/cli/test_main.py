@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from axis import __version__
+from axis.cli import main
 from axis.cli.main import app
 
 VIETNAMESE = "ăâđêôơưạảãàáậẩẫầấặẳẵằắẹẻẽèéệểễềếịỉĩìíọỏõòóộổỗồốợởỡờớụủũùúựửữừứỵỷỹỳý"
@@ -99,15 +100,19 @@ def test_the_version_is_told_without_loading_what_talks_to_kafka() -> None:
     ],
     ids=lambda each: " ".join(each) if isinstance(each, list) else "",
 )
-def test_a_mistake_is_answered_in_words_on_standard_error(arguments: list[str], said: str) -> None:
+def test_a_mistake_is_answered_in_words_on_standard_error(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A wrong command ends with 2, says what was expected, prints no result and no traceback."""
-    done = axis(*arguments)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("axis: lệnh hoặc cấu hình chưa đúng (wrong usage or configuration)\n")
-    assert said in done.stderr
-    assert "Traceback" not in done.stderr
-    vietnamese = [line for line in done.stderr.splitlines() if line.startswith("  - ")]
-    assert any(any(letter in VIETNAMESE for letter in line) for line in vietnamese), done.stderr
+    # The logs of this process are its other tests'.
+    monkeypatch.setattr(main, "_configure_logs", lambda *_: None)
+    code, done = main.run(arguments), capsys.readouterr()
+    assert (code, done.out) == (2, "")
+    assert done.err.startswith("axis: lệnh hoặc cấu hình chưa đúng (wrong usage or configuration)\n")
+    assert said in done.err
+    assert "Traceback" not in done.err
+    vietnamese = [line for line in done.err.splitlines() if line.startswith("  - ")]
+    assert any(any(letter in VIETNAMESE for letter in line) for line in vietnamese), done.err
 
 
 @pytest.mark.parametrize("command", ["inbox list --as H56", "pki show", "up", "demo", "router"])
