@@ -118,8 +118,8 @@ def take(
     to: Annotated[
         Path | None,
         Parameter(
-            help="Ghi các tệp vào <thư mục>/<mã thông điệp>; nếu không có thì vào nodes/<mã>/taken của thư mục dữ liệu."
-            " Write the files to <folder>/<message id>; without it, to nodes/<code>/taken in the data folder."
+            help="Ghi các tệp vào <thư mục>/<nơi gửi>/<mã thông điệp>; nếu không có thì vào nodes/<mã>/taken của thư mục dữ liệu."
+            " Write the files to <folder>/<sender>/<message id>; without it, to nodes/<code>/taken in the data folder."
         ),
     ] = None,
     sender: SenderOption = None,
