@@ -205,7 +205,7 @@ class TopicAdmin:
             case Bound.BEGINNING:
                 spec = OffsetSpec.earliest()  # type: ignore[no-untyped-call] # the library has no types
             case Bound.WRITTEN | Bound.COMMITTED:
-                spec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+                spec = OffsetSpec.latest()  # type: ignore[no-untyped-call] # the library has no types
             case moment:
                 spec = OffsetSpec.for_timestamp(int(moment.timestamp() * 1000))
         level = IsolationLevel.READ_UNCOMMITTED if which is Bound.WRITTEN else IsolationLevel.READ_COMMITTED

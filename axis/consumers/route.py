@@ -7,8 +7,8 @@
 
 A standard batch may be large, because a transaction costs nearly the same whatever it holds. It is examined and decided
 in pieces, and between two pieces express work that arrived meanwhile is carried out first, in a transaction of its own.
-Across the tasks of a process express pieces go first, then the tasks take turns piece by piece: a task that waited longer
-for its turn would look at its express lane too late.
+Across the tasks of a process express pieces go first, then decisions, then the tasks take turns to examine piece by piece:
+a task that waited longer for its turn would look at its express lane too late.
 
 A failure anywhere gives the incarnation up: nothing is remembered before its commit succeeded, and after a commit whose
 outcome is unknown the next incarnation learns it from the committed position and the changelog.

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -84,14 +84,12 @@ class Installation:
         return content if isinstance(content, list) else [content]
 
     @contextmanager
-    def running(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    def running(
+        self, *arguments: str | Path, out: int = subprocess.PIPE, error: int = subprocess.DEVNULL
+    ) -> Iterator[subprocess.Popen[str]]:
         """Run a command beside the test, and kill it at the end if it still runs."""
         with subprocess.Popen(
-            [*AXIS, *arguments],
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
+            [*AXIS, *map(str, arguments)], env=self.environment, stdout=out, stderr=error, text=True
         ) as process:
             try:
                 yield process
@@ -117,20 +115,9 @@ class Installation:
         finally:
             broker.resume()
 
-    @contextmanager
-    def publishing(self, *arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
-        """Publish beside the test, and kill it at the end if it still runs."""
-        with subprocess.Popen(
-            [*AXIS, "publish", *map(str, arguments)],
-            env=self.environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as process:
-            try:
-                yield process
-            finally:
-                process.kill()
+    def publishing(self, *arguments: str | Path) -> AbstractContextManager[subprocess.Popen[str]]:
+        """Publish beside the test; what it says on standard error can be read."""
+        return self.running("publish", *arguments, out=subprocess.DEVNULL, error=subprocess.PIPE)
 
     async def kept(self, code: str, *contents: bytes) -> list[MessageId]:
         """Sign and keep documents as a node does that is interrupted before it sends; nothing limits their size."""

@@ -5,7 +5,6 @@ import os
 import pty
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic
 from urllib.request import urlopen
@@ -17,23 +16,6 @@ from axis.storage.journal import Journal
 from tests.integration.installation import AXIS, PROVINCE, SECONDS, Installation, ready_port
 
 pytestmark = pytest.mark.kafka
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    """A site that `axis up` runs for the tests of this module."""
-    installation = Installation(tmp_path_factory.mktemp("cli") / "axis-data")
-    installation.start()
-    yield installation
-    installation.stop()
-
-
-@pytest.fixture
-def letter(tmp_path: Path) -> Path:
-    """A small file to send."""
-    path = tmp_path / "Công văn.pdf"
-    path.write_bytes(b"%PDF-1.7\n" + os.urandom(16))
-    return path
 
 
 def test_a_document_travels_from_publish_to_the_receipt_of_its_hand_over(

@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AsyncExitStack, closing
 from pathlib import Path
 from time import monotonic, sleep
@@ -26,23 +26,6 @@ from axis.storage.journal import Journal
 from tests.integration.installation import PROVINCE, SECONDS, Installation
 
 pytestmark = pytest.mark.kafka
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    """A site that `axis up` runs for the tests of this module."""
-    installation = Installation(tmp_path_factory.mktemp("unsent") / "axis-data")
-    installation.start()
-    yield installation
-    installation.stop()
-
-
-@pytest.fixture
-def letter(tmp_path: Path) -> Path:
-    """A small file to send."""
-    path = tmp_path / "Công văn.pdf"
-    path.write_bytes(b"%PDF-1.7\n" + os.urandom(16))
-    return path
 
 
 def test_what_the_broker_refuses_holds_up_no_other_document(site: Installation) -> None:
