@@ -12,7 +12,7 @@ from axis.core.addressing import OrganisationCode
 from axis.core.envelope import Lane, Urgency
 from axis.core.partitioning import partition_of
 from axis.core.topics import SUBMISSIONS_STANDARD
-from axis.errors import Unavailable
+from axis.errors import OutcomeUnknown, Unavailable
 from axis.ports import Append
 from axis.producers.kafka import KafkaWriter
 from axis.producers.publish import Acknowledged, Draft, DraftPart, Publisher
@@ -61,10 +61,14 @@ class Senders:
     """The publishers of some organisations, and one writer that writes what it is told."""
 
     def __init__(
-        self, publishers: dict[OrganisationCode, Publisher], writers: Sequence["CountingWriter"]
+        self,
+        publishers: dict[OrganisationCode, Publisher],
+        writers: Sequence["CountingWriter"],
+        deadline_seconds: float,
     ) -> None:
         self._publishers = publishers
         self._writers = writers
+        self._deadline_seconds = deadline_seconds
         self._number = 0
 
     @property
@@ -103,7 +107,7 @@ class Senders:
                     lane_partitions=LANE_PARTITIONS,
                     deadline_seconds=deadline_seconds,
                 )
-            yield cls(publishers, writers)
+            yield cls(publishers, writers, deadline_seconds)
 
     async def prepare(
         self, sender: OrganisationCode, recipients: tuple[str, ...], lane: Lane = Lane.STANDARD
@@ -137,12 +141,15 @@ class Senders:
         await self.append_garbage()
 
     async def append_garbage(self, size: int = 0) -> None:
-        """Append a record that nobody can have signed."""
+        """Append a record that nobody can have signed; again while its outcome is unknown, as publishers do."""
         sender = next(iter(self._publishers))
         partition = partition_of(sender, LANE_PARTITIONS)
-        await self._writers[0].append(
-            Append(SUBMISSIONS_STANDARD, partition, sender.encode(), GARBAGE + bytes(size))
-        )
+        record = Append(SUBMISSIONS_STANDARD, partition, sender.encode(), GARBAGE + bytes(size))
+        async with asyncio.timeout(self._deadline_seconds):
+            while True:
+                with suppress(OutcomeUnknown):
+                    await self._writers[0].append(record)
+                    return
 
     @asynccontextmanager
     async def publishing(self) -> AsyncIterator[None]:
