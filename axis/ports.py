@@ -154,7 +154,7 @@ class Transaction(Protocol):
         """Fence earlier incarnations; MUST NOT return before their transactions are committed or aborted."""
 
     async def missing_topics(self, topics: Collection[str]) -> Collection[str]:
-        """Return those of these topics that do not exist."""
+        """Return those of these topics that do not exist; MAY be asked beside any other call, from `open` to `close`."""
 
     async def begin(self) -> None:
         """Start a transaction."""

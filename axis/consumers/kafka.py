@@ -141,6 +141,7 @@ class GroupReader:
         """
         if not self.owns(places):
             # The consumer would wait for the rebalance, and the rebalance for the task that asks.
+            await asyncio.sleep(wait_seconds)
             return ()
         tps = [TopicPartition(place.topic, place.partition) for place in places]
         taken: list[Record] = []

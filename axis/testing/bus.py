@@ -84,7 +84,7 @@ class MemoryTransaction:
         self._name = name
         self._group = group
         self._epoch: int | None = None
-        self._failed = False
+        self._failed = self._closed = False
 
     async def open(self) -> None:
         """Fence earlier incarnations and undo what they left."""
@@ -95,7 +95,9 @@ class MemoryTransaction:
     async def missing_topics(self, topics: Collection[str]) -> Collection[str]:
         """Return those of these topics that do not exist."""
         await asyncio.sleep(0)
-        with self._call("missing_topics"):
+        if self._epoch is None or self._closed:
+            raise IllegalTransition("missing_topics out of turn: it is asked from open to close")
+        with self._bus.call("missing_topics"):
             return set(topics) - set(self._bus.topics())
 
     async def begin(self) -> None:
@@ -131,7 +133,7 @@ class MemoryTransaction:
 
     async def close(self) -> None:
         """Let go; what is open stays open until a later incarnation undoes it, as with a dead process."""
-        self._failed = True
+        self._failed = self._closed = True
 
     def _check_epoch(self) -> None:
         if self._epoch is not None:

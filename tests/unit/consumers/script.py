@@ -23,7 +23,6 @@ from tests.unit.consumers.town import (
     STANDARD,
     STRANGER,
     WARD,
-    Killed,
     Site,
     Town,
 )
@@ -114,10 +113,10 @@ def strike(mishap: Mishap, site: Site, moment: str) -> None:
         case Mishap.OUTAGE:
             raise outage(moment)
         case Mishap.KILL | Mishap.LATE_COMMIT:
-            raise Killed
+            site.kill()
         case Mishap.KILL_AND_LOSE_DISK:
             site.lose_disk()
-            raise Killed
+            site.kill()
         case Mishap.FENCE:
             site.bus.fence(NAME)
 

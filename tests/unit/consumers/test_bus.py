@@ -110,9 +110,9 @@ STEPS: dict[str, Step] = {
 }
 
 
-@pytest.mark.parametrize("at", range(13))
+@pytest.mark.parametrize("at", [0, 1, *range(4, 13)])
 async def test_a_failure_at_any_moment_is_told_and_the_object_is_used_up(bus: MemoryBus, at: int) -> None:
-    """After it only `close` is allowed; the effect is whole or undone by the next incarnation, as the position tells."""
+    """After it nothing can be written or committed; the effect is whole or undone by the next incarnation, as the position tells."""
     transaction = MemoryTransaction(bus, "task", "group")
     faults = bus.listener = Faults(at)
 
@@ -124,12 +124,30 @@ async def test_a_failure_at_any_moment_is_told_and_the_object_is_used_up(bus: Me
     with pytest.raises(Unavailable) as failure:
         await play()
     assert isinstance(failure.value, OutcomeUnknown) is faults.moments[at].endswith("commit")
-    for step in STEPS.values():
-        with pytest.raises(IllegalTransition):
-            await step(transaction)
+    for name, step in STEPS.items():
+        if name != "missing_topics" or at == 0:
+            with pytest.raises(IllegalTransition):
+                await step(transaction)
     await transaction.close()
     await opened(bus)
     assert (values(bus), bus.position("group", IN)) == (([b"a", b"b"], 1) if at == 12 else ([], 0))
+
+
+async def test_asking_for_topics_stands_beside_the_transaction(bus: MemoryBus) -> None:
+    """It may fail, or be asked after a failure, and nothing comes of it; once the object is closed it is not asked."""
+    transaction = await opened(bus)
+    ask = STEPS["missing_topics"]
+    bus.listener = Faults(0)
+    with pytest.raises(Unavailable):
+        await ask(transaction)
+    await transaction.begin()
+    bus.listener = Faults(0)
+    with pytest.raises(Unavailable):
+        await transaction.advance({IN: 1})
+    assert await ask(transaction) == {"other"}
+    await transaction.close()
+    with pytest.raises(IllegalTransition):
+        await ask(transaction)
 
 
 async def test_each_moment_is_told(bus: MemoryBus) -> None:

@@ -1,7 +1,7 @@
 """The router's loop against a simple model: arrivals, piece boundaries and mishaps at every moment of its calls."""
 
 import asyncio
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import accumulate, chain, repeat
 from typing import Final
 
@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from axis.consumers import route
+from axis.consumers.decide import Batch, Decider
+from axis.consumers.examine import Candidate
 from axis.core.disposition import Reason
 from axis.core.envelope import Urgency
 from axis.core.receipt import SignedReceipt
@@ -71,6 +73,23 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pieces of three records, so that a few submissions have boundaries between them."""
     monkeypatch.setattr(route, "_PIECE_RECORDS", 3)
     monkeypatch.setattr(route, "_EXPRESS_RECORDS", 2)
+
+
+class DecidedPieces:
+    """Stands for a decider and calls it; tells when the first piece is decided."""
+
+    def __init__(self, decider: Decider, on_first: Callable[[], object]) -> None:
+        self.begin = decider.begin
+        self._extend = decider.extend
+        self._on_first: Callable[[], object] | None = on_first
+
+    def extend(self, batch: Batch, candidates: Sequence[Candidate], limit_bytes: int) -> int:
+        """Decide about more of a batch."""
+        decided = self._extend(batch, candidates, limit_bytes)
+        if self._on_first is not None:
+            self._on_first()
+            self._on_first = None
+        return decided
 
 
 @pytest.fixture(scope="module")
@@ -199,18 +218,28 @@ async def test_one_fetch_of_both_lanes_is_carried_out_lane_by_lane(town: Town) -
 async def test_a_flood_of_express_work_does_not_shut_the_standard_lane_out(town: Town) -> None:
     """However much arrives in the express lane, what stands in the standard lane has its turn."""
     site = Site(town)
-    flood = [express(town, OFFICE, WARD) for _ in range(12)]
+    flood = [express(town, OFFICE, WARD) for _ in range(8)]
     letter = document(town, OFFICE, WARD)
     site.submit(letter.value)
     waiting = list(flood)
 
+    class Slow(MemoryTransaction):
+        async def commit(self) -> None:
+            """Commit when more express work lies examined."""
+            if waiting:
+                site.submit(waiting.pop(0).value, EXPRESS)
+            for _ in range(50):
+                await asyncio.sleep(0)
+            await super().commit()
+
     def arrive(moment: str) -> None:
-        if moment in {"before rewind", "after express work"} and waiting:
+        if moment == "before rewind":
             site.submit(waiting.pop(0).value, EXPRESS)
 
     site.bus.listener = arrive
+    site.new_transaction = lambda: Slow(site.bus, NAME, GROUP)
     await site.route()
-    assert site.inbox(WARD).index(letter.value) < len(flood)
+    assert site.inbox(WARD).index(letter.value) == 2
     Ledger({each.value: each for each in (*flood, letter)}).judge(site)
 
 
@@ -244,6 +273,46 @@ async def test_a_copy_in_the_wrong_lane_of_a_pending_document_gets_no_uncommitte
     await site.route()
     Ledger({each.value: each for each in (letter, other)}).judge(site)
     assert [each for each in reasons(site) if each is not None] == [Reason.WRONG_LANE] * 3
+
+
+@pytest.mark.usefixtures("small_pieces")
+async def test_a_rival_that_goes_between_two_pieces_finds_its_message_id_taken(town: Town) -> None:
+    """The document that has it is decided and not committed; of the two, one is delivered."""
+    site = Site(town)
+    letter, *others = [document(town, OFFICE, WARD) for _ in range(9)]
+    urgent = rival(town, letter, Urgency.FLASH)
+    for each in (letter, *others):
+        site.submit(each.value)
+    decisions = DecidedPieces(site.town.decider(site.decisions), lambda: site.submit(urgent.value, EXPRESS))
+    site.changes["decider"] = decisions
+    await site.route()
+    Ledger({each.value: each for each in (letter, *others, urgent)}).judge(site)
+    assert lanes(site) == [{EXPRESS}, {STANDARD}]
+    assert reasons(site) == [Reason.MESSAGE_ID_CONFLICT, *[None] * 9]
+
+
+async def test_the_next_batch_is_examined_while_one_is_committed(town: Town) -> None:
+    """Neither waits for the other; a batch further ahead is not taken, so that memory stays bounded."""
+    site = Site(town, batch_records=2)
+    letters = [document(town, OFFICE, WARD) for _ in range(6)]
+    for each in letters:
+        site.submit(each.value)
+    reached: list[str] = []
+    ahead: set[tuple[PartitionId, int]] = set()
+
+    class Patient(MemoryTransaction):
+        async def commit(self) -> None:
+            if not reached:
+                reached.append("commit")
+                for _ in range(200):
+                    await asyncio.sleep(0)
+                ahead.update(site.notes.in_hand)
+            await super().commit()
+
+    site.new_transaction = lambda: Patient(site.bus, NAME, GROUP)
+    await site.route()
+    assert {offset for _, offset in ahead} == {0, 1, 2, 3}
+    Ledger({each.value: each for each in letters}).judge(site)
 
 
 @pytest.mark.parametrize("known", [False, True])
@@ -294,21 +363,27 @@ async def test_a_task_that_waits_to_be_opened_can_be_stopped(town: Town, step: s
     assert site.notes.restored == []
 
 
-async def test_a_stopped_task_finishes_the_batch_in_hand(town: Town) -> None:
-    """What was examined is committed, and what was not taken yet is left to the next one."""
+@pytest.mark.parametrize(("moment", "committed"), [("before standard work", 0), ("before begin", 2)])
+async def test_a_stopped_task_finishes_its_transaction_and_leaves_the_rest(
+    town: Town, moment: str, committed: int
+) -> None:
+    """What was only examined, or not taken yet, is left to the next one."""
     site = Site(town, batch_records=2)
     letters = [document(town, OFFICE, WARD) for _ in range(3)]
     for each in letters:
         site.submit(each.value)
 
-    def stop(moment: str) -> None:
-        if moment == "before standard work":
+    def stop(reached: str) -> None:
+        if reached == moment:
             site.task.stop()
 
     site.bus.listener = stop
     await site.route()
-    assert site.inbox(WARD) == [each.value for each in letters[:2]]
-    assert site.bus.position(GROUP, STANDARD) == 2
+    assert site.inbox(WARD) == [each.value for each in letters[:committed]]
+    assert site.bus.position(GROUP, STANDARD) == committed
+    site.bus.listener = deaf
+    await site.route()
+    Ledger({each.value: each for each in letters}).judge(site)
 
 
 async def test_a_stop_ends_the_wait_for_work(town: Town) -> None:

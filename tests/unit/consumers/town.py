@@ -1,5 +1,6 @@
 """A small town with real keys, and a router task of its axis on a bus in memory."""
 
+import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
@@ -36,6 +37,7 @@ from axis.testing.pki import DevelopmentPki
 from tests.attack.forge import ENVIRONMENT, Forger
 
 _T = TypeVar("_T")
+_TICKS: Final = 10
 
 NOW: Final = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
 LANE_PARTITIONS: Final = 2
@@ -136,31 +138,31 @@ class Submissions(MemoryGroupReader):
     """A group member that hands out as much as its broker happens to have fetched, and tells when nothing waits.
 
     Args:
+        site: whose submissions; nothing waits when everything that was taken is committed and no lane has more.
         sizes: how many records of each partition one fetch brings at most.
-        on_idle: called when a take that waits would find nothing.
     """
 
-    def __init__(self, bus: MemoryBus, sizes: Iterable[int], on_idle: Callable[[], None]) -> None:
-        super().__init__(bus, GROUP, (EXPRESS, STANDARD))
+    def __init__(self, site: "Site", sizes: Iterable[int]) -> None:
+        super().__init__(site.bus, GROUP, (EXPRESS, STANDARD))
+        self._site = site
         self._sizes = iter(sizes)
-        self._on_idle = on_idle
+        self._asking: set[PartitionId] = set()
 
     async def take(
         self, places: Collection[PartitionId], limit: int, wait_seconds: float
     ) -> Sequence[Record]:
-        """Return what was fetched; a take that would wait returns what comes when nothing else happens any more."""
-        records = await self._fetched(places, limit)
-        if not records and wait_seconds:
-            self._on_idle()
-            records = await self._fetched(places, limit)
-        return records
-
-    async def _fetched(self, places: Collection[PartitionId], limit: int) -> list[Record]:
-        records: list[Record] = []
-        for place in places:
-            some = min(limit - len(records), next(self._sizes, limit))
-            records += await super().take((place,), some, 0) if some else ()
-        return records
+        """Return what was fetched; where there is nothing, return what comes when nothing else happens any more."""
+        del wait_seconds
+        self._asking.update(places)
+        try:
+            while not self._waiting(places):
+                await asyncio.sleep(0)
+                if self._asking == {EXPRESS, STANDARD} and not self._site.notes.in_hand:
+                    self._site.idle()
+                    break
+        finally:
+            self._asking.difference_update(places)
+        return await super().take(places, min(limit, next(self._sizes, limit)), 0)
 
 
 class ListenedDecisions(SqliteDecisions):
@@ -183,15 +185,23 @@ class ListenedDecisions(SqliteDecisions):
 
 @dataclass(frozen=True, slots=True)
 class OwnBench:
-    """Implements `axis.consumers.route.Workbench` without a thread: what happens meanwhile is up to the listener."""
+    """Implements `axis.consumers.route.Workbench` without a thread: what happens meanwhile is up to the listener.
+
+    Standard work takes so long that express work which arrives at its beginning is examined before its end.
+    """
 
     bus: MemoryBus
 
     async def run(self, turn: Turn, work: Callable[[], _T]) -> _T:
-        """Run the work at once."""
+        """Run the work."""
         lane = Lane.EXPRESS if turn is Turn.EXPRESS else Lane.STANDARD
-        with self.bus.call(f"{lane} work"):
-            return work()
+        self.bus.listener(f"before {lane} work")
+        if lane is Lane.STANDARD:
+            for _ in range(_TICKS):
+                await asyncio.sleep(0)
+        result = work()
+        self.bus.listener(f"after {lane} work")
+        return result
 
 
 @dataclass(slots=True)
@@ -201,19 +211,24 @@ class Notes:
     judgements: list[Judgement] = field(default_factory=list)
     failures: list[Unavailable] = field(default_factory=list)
     restored: list[int] = field(default_factory=list)
+    in_hand: set[tuple[PartitionId, int]] = field(default_factory=set)
 
     def taken(self, task: int, records: Sequence[Record]) -> None:
         """Records are in hand."""
+        del task
+        self.in_hand.update((record.place, record.offset) for record in records)
 
     def committed(self, task: int, judgements: Sequence[Judgement], timings: Timings) -> None:
         """A batch was committed."""
         del task, timings
         self.judgements += judgements
+        self.in_hand.difference_update((each.record.place, each.record.offset) for each in judgements)
 
     def failed(self, task: int, error: Unavailable, retry_in_seconds: float) -> None:
         """An incarnation was given up."""
         del task, retry_in_seconds
         self.failures.append(error)
+        self.in_hand.clear()
 
     def opened(self, task: int, restored: int) -> None:
         """An incarnation is ready."""
@@ -249,6 +264,7 @@ class Site:
         self.on_idle: Callable[[], None] | None = None
         self.new_transaction: Callable[[], Transaction] = lambda: MemoryTransaction(self.bus, NAME, GROUP)
         self.changes: dict[str, object] = {}
+        self._listener_of_the_living: Listener = listener
         self._sizes = sizes
         self._batch_records = batch_records
         self.task = self.new_task()
@@ -259,7 +275,10 @@ class Site:
 
     def new_task(self) -> RouterTask:
         """Make the task as a new process would, around the decision store that there is."""
-        self.submissions = Submissions(self.bus, self._sizes, self._idle)
+        self.notes.in_hand.clear()
+        if self.bus.listener is _dead:
+            self.bus.listener = self._listener_of_the_living
+        self.submissions = Submissions(self, self._sizes)
         changelog: Changelog = DecisionChangelog(MemoryReader(self.bus), self.decisions)
         equipment = Equipment(
             submissions=self.submissions,
@@ -275,6 +294,15 @@ class Site:
         )
         self.task = RouterTask(0, replace(equipment, **self.changes), self.new_transaction)  # type: ignore[arg-type] # the test names fields
         return self.task
+
+    def kill(self) -> None:
+        """End the process: nothing of it does anything any more.
+
+        Raises:
+            Killed: always.
+        """
+        self._listener_of_the_living, self.bus.listener = self.bus.listener, _dead
+        raise Killed
 
     def lose_disk(self) -> None:
         """Forget everything but what is on the bus."""
@@ -294,5 +322,11 @@ class Site:
         """Return the values in an inbox."""
         return [record.value or b"" for record in self.bus.records(inbox_topic(code))]
 
-    def _idle(self) -> None:
+    def idle(self) -> None:
+        """Nothing waits: stop, or do what the test wants to happen now."""
         (self.on_idle or self.task.stop)()
+
+
+def _dead(moment: str) -> None:
+    del moment
+    raise Killed
