@@ -50,7 +50,7 @@ def attachment(stable: Stable) -> dict[str, float]:
             _expect(reader, _READY)
             with (
                 MemoryWatch(psutil.Process(publisher.pid)) as at_publisher,
-                MemoryWatch(router.process) as at_router,
+                MemoryWatch(*router.processes) as at_router,
                 MemoryWatch(psutil.Process(reader.pid)) as at_reader,
             ):
                 print("go", file=publisher.stdin, flush=True)

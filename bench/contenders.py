@@ -5,8 +5,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final, Self
@@ -34,15 +34,23 @@ class Contender:
         module: what is run.
         group: whose committed positions tell how far it is.
         arguments: of its command line, after the site's folder.
+        processes: how many of it share the partitions, each told its number.
     """
 
     name: str
     module: str
     group: str
     arguments: tuple[str, ...] = ()
+    processes: int = 1
+
+    def command(self, folder: Path, number: int) -> list[str]:
+        """Return the command line of one of its processes."""
+        instance = ["--instance", str(number)] if self.processes > 1 else []
+        return [sys.executable, "-m", self.module, str(folder), *self.arguments, *instance]
 
 
 ROUTER: Final = Contender("router", "bench.router", GROUP)
+TWO_ROUTERS: Final = Contender("two_routers", "bench.router", GROUP, processes=2)
 FLOOR: Final = Contender("floor", "bench.floor", "bench-floor", ("--group", "bench-floor"))
 LOOP: Final = Contender("loop", "bench.floor", "bench-loop", ("--group", "bench-loop", "--unverified", "one"))
 LOOP_TO_ALL: Final = Contender(
@@ -51,17 +59,17 @@ LOOP_TO_ALL: Final = Contender(
 
 
 class MemoryWatch:
-    """Notes the largest resident memory of a process while the block runs, by looking every 5 ms."""
+    """Notes the largest resident memory of processes together while the block runs, by looking every 5 ms."""
 
-    def __init__(self, process: psutil.Process) -> None:
-        self._process = process
+    def __init__(self, *processes: psutil.Process) -> None:
+        self._processes = processes
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._look, name="memory", daemon=True)
         self.idle_bytes = 0
         self.peak_bytes = 0
 
     def __enter__(self) -> Self:
-        self.idle_bytes = self.peak_bytes = self._process.memory_info().rss
+        self.idle_bytes = self.peak_bytes = self._resident()
         self._thread.start()
         return self
 
@@ -76,33 +84,38 @@ class MemoryWatch:
 
     def _look(self) -> None:
         while not self._stopping.wait(_LOOK_SECONDS):
-            self.peak_bytes = max(self.peak_bytes, int(self._process.memory_info().rss))
+            self.peak_bytes = max(self.peak_bytes, self._resident())
+
+    def _resident(self) -> int:
+        return sum(int(each.memory_info().rss) for each in self._processes)
 
 
 class Running:
     """A contender that runs, ready: every partition is open, every topic known, one batch of each has gone through.
 
     Attributes:
-        process: to ask for its use of CPU and memory.
+        processes: to ask for their use of CPU and memory.
     """
 
-    def __init__(self, contender: Contender, process: psutil.Process) -> None:
+    def __init__(self, contender: Contender, processes: Sequence[psutil.Process]) -> None:
         self.contender = contender
-        self.process = process
+        self.processes = processes
 
     def suspend(self) -> None:
         """Stop it where it is, while work is laid out."""
-        self.process.suspend()
+        for each in self.processes:
+            each.suspend()
 
     def resume(self, *, sampling: bool = False) -> None:
         """Let it go on; from here on its time is sampled, where that is asked for."""
-        if sampling:
-            self.process.send_signal(signal.SIGUSR1)
-        self.process.resume()
+        for each in self.processes:
+            if sampling:
+                each.send_signal(signal.SIGUSR1)
+            each.resume()
 
     def cpu_seconds(self) -> float:
         """Return the CPU time it has used so far."""
-        return cpu_seconds(self.process)
+        return sum(cpu_seconds(each) for each in self.processes)
 
 
 class Stable:
@@ -127,24 +140,34 @@ class Stable:
             Unavailable: it does not become ready, or did not stop in order.
         """
         self.positions.skip_to_end(contender.group)
-        command = [
-            sys.executable,
-            "-m",
-            contender.module,
-            str(self.ground.settings.folder),
-            *contender.arguments,
-        ]
+        with ExitStack() as stack:
+            children = [
+                stack.enter_context(self._child(contender, number, samples))
+                for number in range(contender.processes)
+            ]
+            if contender.processes > 1:
+                self.positions.await_members(contender.group, contender.processes, _READY_SECONDS)
+            self._warm_up(contender)
+            yield Running(contender, [psutil.Process(child.pid) for child in children])
+            for child in children:
+                _end_input(child)
+            for child in children:
+                if child.wait(_STOP_SECONDS) != 0:
+                    raise Unavailable(
+                        f"{contender.name} ended with {child.returncode}; see {self.ground.output}"
+                    )
+
+    @contextmanager
+    def _child(
+        self, contender: Contender, number: int, samples: Path | None
+    ) -> Iterator["subprocess.Popen[bytes]"]:
+        command = contender.command(self.ground.settings.folder, number)
         if samples is not None:
             command += ["--samples", str(samples)]
-        with (self.ground.output / f"{contender.name}.log").open("wb") as log:
+        with (self.ground.output / f"{contender.name}-{number}.log").open("wb") as log:
             child = _started(command, log)
             try:
-                running = Running(contender, psutil.Process(child.pid))
-                self._warm_up(contender)
-                yield running
-                _end_input(child)
-                if child.wait(_STOP_SECONDS) != 0:
-                    raise Unavailable(f"{contender.name} ended with {child.returncode}; see {log.name}")
+                yield child
             finally:
                 if child.poll() is None:
                     child.kill()

@@ -14,6 +14,7 @@ from bench.contenders import (
     LOOP_TO_ALL,
     MEBIBYTE,
     ROUTER,
+    TWO_ROUTERS,
     Contender,
     MemoryWatch,
     Stable,
@@ -45,7 +46,7 @@ def drain(stable: Stable, contender: Contender, documents: list[Signed], *, prof
     """Lay documents out for a contender that is ready, release it, and measure until its last commit."""
     broker = psutil.Process(stable.ground.broker_pid) if stable.ground.broker_pid else None
     samples = stable.ground.output / "router-samples.json" if profile else None
-    with stable.running(contender, samples=samples) as running, MemoryWatch(running.process) as memory:
+    with stable.running(contender, samples=samples) as running, MemoryWatch(*running.processes) as memory:
         used = running.cpu_seconds()
         began = stable.laid_out(running, documents, sampling=profile)
         broker_used = cpu_seconds(broker) if broker else 0.0
@@ -60,16 +61,17 @@ def drain(stable: Stable, contender: Contender, documents: list[Signed], *, prof
 
 
 def point_to_point(stable: Stable, *, count: int, rounds: int) -> dict[str, float]:
-    """Documents to one recipient each: floor and router in turn, as often as asked for.
+    """Documents to one recipient each: floor, router, and two routers that share the partitions, in turn.
 
     Args:
         stable: runs the contenders.
         count: documents of one drain.
         rounds: how often each contender runs.
     """
-    contenders = [FLOOR, ROUTER]
+    contenders = [FLOOR, ROUTER, TWO_ROUTERS]
     drained = _rounds(stable, contenders, count, rounds, broadcast=False)
-    return _figures("point_to_point", drained, "docs_per_s", [each.name for each in contenders])
+    figures = _figures("point_to_point", drained, "docs_per_s", [each.name for each in contenders])
+    return figures | {"point_to_point.ratio_two_routers": statistics.median(_ratios(drained, TWO_ROUTERS))}
 
 
 def broadcast(stable: Stable, *, count: int, rounds: int) -> dict[str, float]:
@@ -114,8 +116,7 @@ def _figures(
     figures: dict[str, float] = {}
     for name in names:
         figures |= _medians(f"{section}.{name}", drained[name], unit)
-    pairs = zip(drained[ROUTER.name], drained[FLOOR.name], strict=True)
-    ratios = [router.deliveries_per_second / floor.deliveries_per_second for router, floor in pairs]
+    ratios = _ratios(drained, ROUTER)
     figures[f"ratio.{section}"] = statistics.median(ratios)
     # Less at the mercy of what else runs on the machine than rates are.
     figures[f"{section}.ratio_cpu"] = (
@@ -123,6 +124,12 @@ def _figures(
     )
     figures[f"{section}.ratio_lowest"], figures[f"{section}.ratio_highest"] = min(ratios), max(ratios)
     return figures
+
+
+def _ratios(drained: dict[str, list[Drained]], contender: Contender) -> list[float]:
+    """Return how fast a contender was beside the floor, round by round."""
+    pairs = zip(drained[contender.name], drained[FLOOR.name], strict=True)
+    return [one.deliveries_per_second / floor.deliveries_per_second for one, floor in pairs]
 
 
 def _medians(prefix: str, runs: Sequence[Drained], unit: str) -> dict[str, float]:

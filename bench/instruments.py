@@ -12,6 +12,7 @@ from typing import Final, Self
 from confluent_kafka import (
     OFFSET_INVALID,
     Consumer,
+    ConsumerGroupState,
     ConsumerGroupTopicPartitions,
     KafkaError,
     Producer,
@@ -110,6 +111,21 @@ class Positions:
         if group not in self._consumers:
             self._consumers[group] = Consumer({**self._options, "group.id": group})
         return self._consumers[group]
+
+    def await_members(self, group: str, count: int, deadline_seconds: float) -> None:
+        """Wait until a group is settled with so many members that each have partitions.
+
+        Raises:
+            Unavailable: it is not within the deadline.
+        """
+        give_up_at = time.monotonic() + deadline_seconds
+        while time.monotonic() < give_up_at:
+            answer = self._admin.describe_consumer_groups([group])[group].result(_ANSWER_SECONDS)
+            held = [len(each.assignment.topic_partitions) for each in answer.members]
+            if answer.state is ConsumerGroupState.STABLE and len(held) == count and all(held):
+                return
+            time.sleep(_LOOK_SECONDS)
+        raise Unavailable(f"group {group} has not settled with {count} members")
 
     def skip_to_end(self, group: str) -> None:
         """Let a group that has no member begin at the present ends."""

@@ -16,10 +16,11 @@ async def main() -> None:
     """Route until the standard input ends."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="the site's data folder")
+    parser.add_argument("--instance", default="0", help="its name among the routers of the site")
     parser.add_argument("--samples", type=Path, help="file for where the time of each thread went")
     arguments = parser.parse_args()
     configure_logs()
-    router = Router(settings_file.load(arguments.folder))
+    router = Router(settings_file.load(arguments.folder), arguments.instance)
     when_input_ends(router.stop)
     if arguments.samples is None:
         await router.run()

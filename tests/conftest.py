@@ -5,7 +5,7 @@ from typing import Final
 import pytest
 from hypothesis import settings
 
-pytest_plugins = ["axis.testing.pytest_plugin"]
+pytest_plugins = ["axis.testing.pytest_plugin", "tests.required"]
 
 # No test asserts how long something takes; on a busy machine an example may take any time.
 settings.register_profile("axis", deadline=None)

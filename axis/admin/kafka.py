@@ -182,10 +182,15 @@ class TopicAdmin:
             {**self._options, "group.id": group, "isolation.level": isolation}, logger=_silent
         )
         wanted = [TopicPartition(place.topic, place.partition) for place in places]
+
+        def ask() -> list[TopicPartition]:
+            try:
+                return consumer.committed(wanted, timeout=self._timeout_seconds)
+            except KafkaException as error:
+                raise self._translated(f"reading the positions of {group}", error) from error
+
         try:
-            answer = consumer.committed(wanted, timeout=self._timeout_seconds)
-        except KafkaException as error:
-            raise self._translated(f"reading the positions of {group}", error) from error
+            answer = self._until_elected(ask)
         finally:
             consumer.close()
         positions = {PartitionId(tp.topic, tp.partition): tp.offset for tp in answer}

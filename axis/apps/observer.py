@@ -15,7 +15,16 @@ from axis.errors import OutcomeUnknown, Unavailable
 from axis.ports import Clock, DirectorySource, Record
 from axis.telemetry.health import Health
 from axis.telemetry.metrics import Metrics
-from axis.telemetry.vocabulary import DuplicateKind, ProduceFault, Stage, TransactionResult
+from axis.telemetry.vocabulary import (
+    Channel,
+    DeliveryOutcome,
+    DuplicateKind,
+    ProduceFault,
+    ReceiptStatus,
+    ReplayPurpose,
+    Stage,
+    TransactionResult,
+)
 
 _NAME: Final = "axis.router"
 _log = structlog.stdlib.get_logger(_NAME)
@@ -38,6 +47,7 @@ class RouterObserver:
         self._directory = directory
         self._owned: frozenset[int] = frozenset()
         self._open: set[int] = set()
+        self._delayed: set[int] = set()
         self.uncommitted = Uncommitted()
 
     def owns(self, tasks: Collection[int]) -> None:
@@ -46,6 +56,7 @@ class RouterObserver:
             self.uncommitted.forget(lost)
         self._owned = frozenset(tasks)
         self._open &= self._owned
+        self._delayed &= self._owned
         self._metrics.router_tasks.set(len(self._owned))
         self._report_tasks()
 
@@ -67,12 +78,13 @@ class RouterObserver:
         metrics.batch_size_records.observe(len(judgements))
         metrics.stage_duration_seconds[Stage.VERIFY].observe(timings.examine)
         metrics.stage_duration_seconds[Stage.ROUTE].observe(timings.decide)
-        metrics.stage_duration_seconds[Stage.COMMIT].observe(timings.commit)
+        metrics.stage_duration_seconds[Stage.DELIVER].observe(timings.commit)
         for judgement in judgements:
+            latency = max(0.0, (now - judgement.record.appended_at).total_seconds())
             self._count(judgement)
+            self._count_receipt(judgement, latency)
             if judgement.urgency is not None and judgement.recipients:
-                latency = (now - judgement.record.appended_at).total_seconds()
-                metrics.inbox_latency_seconds[judgement.urgency].observe(max(0.0, latency))
+                metrics.inbox_latency_seconds[judgement.urgency].observe(latency, _exemplar(judgement))
             delivered = judgement.disposition not in {Disposition.REFUSED, Disposition.QUARANTINED}
             # Asked first: to make an event that nobody sees costs something, and there are thousands in a second.
             if not delivered or debugging:
@@ -86,6 +98,7 @@ class RouterObserver:
         if error.fault is not None:
             self._metrics.produce_errors[ProduceFault(error.fault)].inc()
         self._open.discard(task)
+        self._delayed.discard(task)
         self._report_tasks()
         _log.warning(
             "task_failed",
@@ -100,20 +113,35 @@ class RouterObserver:
         """Report an incarnation that is ready."""
         # Not before: until the partitions are rewound, what the failed incarnation held counts as taken.
         self.uncommitted.forget(task)
-        self._metrics.replayed_records.inc(restored)
+        self._metrics.replayed_records[ReplayPurpose.RECOVERY].inc(restored)
         self._open.add(task)
         self._report_tasks()
         _log.info("task_opened", task=task, restored_decisions=restored)
 
+    def delayed(self, task: int, error: Unavailable, retry_in_seconds: float) -> None:
+        """Report an examination that waits for blob store or broker."""
+        self._delayed.add(task)
+        self._report_tasks()
+        _log.warning("examination_delayed", task=task, error=error, retry_in_seconds=retry_in_seconds)
+
+    def resumed(self, task: int) -> None:
+        """Report that it waits no more."""
+        self._delayed.discard(task)
+        self._report_tasks()
+        _log.info("examination_resumed", task=task)
+
     def _report_tasks(self) -> None:
         self._health.report(
-            "tasks", passed=self.all_open, got=f"{len(self._open)} of {len(self._owned)} open"
+            "tasks",
+            passed=self.all_open and not self._delayed,
+            got=f"{len(self._open)} of {len(self._owned)} open, {len(self._delayed)} delayed",
         )
 
     def _count(self, judgement: Judgement) -> None:
         metrics = self._metrics
         metrics.verifications[judgement.disposition, judgement.reason].inc()
-        metrics.verification_duration_seconds[judgement.disposition].observe(judgement.seconds)
+        duration = metrics.verification_duration_seconds[judgement.disposition]
+        duration.observe(judgement.seconds, _exemplar(judgement))
         match judgement.disposition:
             case Disposition.ACCEPTED:
                 self._count_accepted(judgement)
@@ -127,14 +155,21 @@ class RouterObserver:
                 metrics.duplicates_suppressed[Stage.ROUTE, DuplicateKind.SAME].inc()
             case _:
                 pass
-        if judgement.receipt is not None:
-            metrics.receipts[judgement.receipt].inc()
+
+    def _count_receipt(self, judgement: Judgement, latency: float) -> None:
+        if judgement.receipt is None:
+            return
+        status = ReceiptStatus(judgement.status or ReceiptStatus.NONE)
+        self._metrics.receipts[judgement.receipt, status].inc()
+        self._metrics.receipt_latency_seconds[status].observe(latency)
+        if status is ReceiptStatus.ARRIVED:
+            self._metrics.deliveries[DeliveryOutcome.FETCHED].inc()
 
     def _count_accepted(self, judgement: Judgement) -> None:
         metrics = self._metrics
         if judgement.urgency is None:
             return  # a recipient's receipt, counted by its event
-        metrics.consignments_published[judgement.urgency].inc()
+        metrics.consignments_published[Channel.KAFKA, judgement.urgency].inc()
         metrics.consignment_size_bytes.observe(len(judgement.record.value or b""))
         for size in judgement.part_sizes:
             metrics.attachment_size_bytes.observe(size)
@@ -146,6 +181,11 @@ class RouterObserver:
             levels[level] = levels.get(level, 0) + 1
         for level, count in levels.items():
             metrics.deliveries_routed[level].inc(count)
+
+
+def _exemplar(judgement: Judgement) -> dict[str, str] | None:
+    """Return what leads from a histogram to the log; message ids are short by their form."""
+    return None if judgement.message_id is None else {"message_id": judgement.message_id}
 
 
 def _report(task: int, judgement: Judgement, *, delivered: bool) -> None:

@@ -64,7 +64,7 @@ class Router:
     _running: dict[int, tuple[RouterTask, "asyncio.Task[None]"]] = field(default_factory=dict)
 
     def stop(self) -> None:
-        """Ask the process to finish the batches in hand and return from `run`."""
+        """Ask the process to finish the transactions in hand and return from `run`."""
         self.stopping.set()
 
     async def run(self, on_ready: Callable[[int], None] | None = None) -> None:

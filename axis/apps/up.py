@@ -25,7 +25,7 @@ Announce = Callable[[Settings, int], None]
 
 
 def run_router(settings: Settings, announce: Announce, *, instance: str = "0") -> None:
-    """Route until SIGINT or SIGTERM; batches in hand are finished first.
+    """Route until SIGINT or SIGTERM; transactions in hand are finished first.
 
     Args:
         settings: the installation.

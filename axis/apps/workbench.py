@@ -8,27 +8,40 @@ between two pieces, work whose turn is earlier overtakes.
 import asyncio
 import itertools
 import os
-import queue
 import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
 from axis.consumers.route import Turn
 
 _T = TypeVar("_T")
-_Piece = tuple[int, int, Callable[[], None] | None]
-_LAST = max(Turn) + 1
 _NICER: Final = 10
+_OLDEST_EVERY: Final = 8
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Piece:
+    turn: Turn
+    number: int
+    order: int
+    work: Callable[[], None]
 
 
 class PriorityWorkbench:
-    """Implements `axis.consumers.route.Workbench`; a context manager that owns its thread."""
+    """Implements `axis.consumers.route.Workbench`; a context manager that owns its thread.
+
+    Every eighth piece is the one that waits longest, whatever its turn: a flood of express work slows the standard lane
+    down and does not stop it.
+    """
 
     def __init__(self) -> None:
-        self._pieces: queue.PriorityQueue[_Piece] = queue.PriorityQueue()
+        self._pieces: list[_Piece] = []
+        self._changed = threading.Condition()
+        self._closing = False
         self._order = itertools.count()
         self._thread = threading.Thread(target=self._work, name="axis-workbench", daemon=True)
 
@@ -39,15 +52,19 @@ class PriorityWorkbench:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._pieces.put((_LAST, next(self._order), None))
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
         self._thread.join()
 
-    async def run(self, turn: Turn, work: Callable[[], _T]) -> _T:
+    async def run(self, turn: Turn, work: Callable[[], _T], number: int = 0) -> _T:
         """Run the work in the thread and return its result, or raise what it raised."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[_T] = loop.create_future()
 
         def piece() -> None:
+            if done.cancelled():
+                return
             try:
                 result = work()
             except BaseException as error:  # noqa: BLE001 - it is raised again where the work was ordered
@@ -55,13 +72,30 @@ class PriorityWorkbench:
             else:
                 loop.call_soon_threadsafe(_settle, done, result, None)
 
-        self._pieces.put((turn, next(self._order), piece))
+        with self._changed:
+            self._pieces.append(_Piece(turn, number, next(self._order), piece))
+            self._changed.notify()
         return await done
 
     def _work(self) -> None:
         _give_way()
-        while (piece := self._pieces.get()[2]) is not None:
-            piece()
+        for number in itertools.count(1):
+            with self._changed:
+                self._changed.wait_for(lambda: self._pieces or self._closing)
+                if self._closing:
+                    return
+                oldest = number % _OLDEST_EVERY == 0
+                piece = min(self._pieces, key=_age if oldest else _turn)
+                self._pieces.remove(piece)
+            piece.work()
+
+
+def _age(piece: _Piece) -> int:
+    return piece.order
+
+
+def _turn(piece: _Piece) -> tuple[Turn, int, int]:
+    return piece.turn, piece.number, piece.order
 
 
 def _give_way() -> None:
@@ -72,10 +106,9 @@ def _give_way() -> None:
     """
     if sys.platform == "linux":
         thread = threading.get_native_id()
-        niceness = os.getpriority(os.PRIO_PROCESS, thread) + _NICER
         # A sandbox may forbid it: then it computes as before.
         with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, thread, niceness)
+            os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + _NICER)
 
 
 def _settle(done: "asyncio.Future[Any]", result: object, error: BaseException | None) -> None:

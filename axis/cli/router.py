@@ -19,7 +19,7 @@ app = App(
   axis router --data /var/lib/axis --instance 1 --telemetry-port 9465
 
 Khi sẵn sàng, in một dòng ra stdout: ready telemetry=127.0.0.1:9464
-When ready, one line on stdout; SIGTERM finishes the batches in hand and ends with 0.""",
+When ready, one line on stdout; SIGTERM finishes the transactions in hand and ends with 0.""",
 )
 
 

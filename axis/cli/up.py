@@ -1,5 +1,6 @@
 """`axis up`: the whole axis on one machine, for a trial or a small site."""
 
+import sys
 from pathlib import Path
 from shlex import quote
 from typing import Annotated, Final
@@ -78,11 +79,18 @@ Trục đang chạy (môi trường "{settings.environment}"):
 The axis is running (installation "{settings.environment}"); Ctrl-C stops it.
 
 Thử tiếp, ở cửa sổ khác (next, in another window):
-  export AXIS_DATA={quote(str(settings.folder))}
-  axis publish README.md --as H56 --to H56.14812 --subject "Thử nghiệm"
+{_activation()}  export AXIS_DATA={quote(str(settings.folder))}
+  axis publish "$AXIS_DATA/topics.toml" --as H56 --to H56.14812 --subject "Thử nghiệm"
   axis inbox list --as H56.14812
   axis inbox take --all --as H56.14812 --to /tmp/van-ban
   axis inbox list --as H56
   axis reconcile""",
     )
     router.announce(settings, telemetry_port)
+
+
+def _activation() -> str:
+    """Return the line by which another shell finds `axis`; nothing where it is not in a virtual environment."""
+    if sys.prefix == sys.base_prefix:
+        return ""
+    return f"  source {quote(str(Path(sys.prefix) / 'bin' / 'activate'))}\n"

@@ -4,18 +4,19 @@ The result is a `Plan`: everything that one transaction writes, and what is to b
 Deciding has no effect of its own; the plan is the effect.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final
 
 from axis.consumers.examine import Candidate
+from axis.consumers.idempotency import consignment_key_of, key_of, message_id_of
 from axis.consumers.verify import VerifiedEnvelope, VerifiedReceipt
 from axis.core.addressing import Directory, OrganisationCode
 from axis.core.digest import Digest, digests_equal
 from axis.core.disposition import MISPLACED, UNREMEMBERED, Disposition, Reason
-from axis.core.envelope import MessageId, Urgency, is_message_id
+from axis.core.envelope import MessageId, Urgency
 from axis.core.partitioning import partition_of
 from axis.core.policy import AcceptancePolicy
 from axis.core.receipt import Event, Receipt, RecipientOutcome, SignatureRecord, SignedReceipt, Source
@@ -45,6 +46,7 @@ class Judgement:
         part_sizes: of an accepted envelope, in bytes.
         seconds: time spent on examining it.
         receipt: the event of the receipt that was made or forwarded; None where there was none.
+        status: edXML status code of a recipient's receipt that was forwarded.
     """
 
     record: Record
@@ -57,6 +59,7 @@ class Judgement:
     receipt: Event | None = None
     part_sizes: tuple[int, ...] = ()
     seconds: float = 0.0
+    status: str | None = None
 
 
 @dataclass(slots=True)
@@ -83,15 +86,16 @@ class Batch:
 
     Attributes:
         directory: what it is judged by, throughout.
-        pending: keys that another batch of the task has decided about and not committed.
+        pending: keys that another batch of the task has decided about and not committed. Who asks for one of them waits:
+            a signed answer would rest on what may still be decided otherwise.
         known: decisions about its keys; grows while it is decided, so that a batch sees its own duplicates.
         plan: its whole effect so far.
         now: the time that its receipts carry.
     """
 
     directory: Directory
-    pending: frozenset[str]
-    known: dict[str, Decision]
+    pending: frozenset[str] = frozenset()
+    known: dict[str, Decision] = field(default_factory=dict)
     plan: Plan = field(default_factory=Plan)
     now: datetime = _NEVER
 
@@ -131,29 +135,21 @@ class Decider:
         self._receipt_partitions = receipt_partitions
         self._quarantine_partitions = quarantine_partitions
 
-    def begin(self, directory: Directory, pending: Mapping[str, Decision]) -> Batch:
-        """Start a batch.
-
-        Args:
-            directory: the directory that the whole batch is judged by.
-            pending: decisions that are made but not yet committed, of another batch of the same task.
-        """
-        return Batch(directory, frozenset(pending), dict(pending))
-
     def extend(self, batch: Batch, candidates: Sequence[Candidate], limit_bytes: int) -> int:
         """Decide about more submissions of a batch, in order, while its plan is smaller than the limit.
 
         Returns:
-            How many were decided; none only where the plan was as large before.
+            How many were decided: fewer than all where the plan is full, or where the next one has to wait for a key
+            that is pending.
         """
         batch.now = self._clock.now()
-        keys = [_key(each) for each in candidates]
-        consignments = [_consignment_key(each) for each in candidates]
+        keys = [key_of(each) for each in candidates]
+        consignments = [consignment_key_of(each) for each in candidates]
         wanted = {key for key in (*keys, *consignments) if key is not None}
         unknown = wanted - batch.known.keys()
         batch.known.update(self._decisions.lookup(unknown))
-        for number, (each, key) in enumerate(zip(candidates, keys, strict=True)):
-            if batch.plan.size_bytes >= limit_bytes:
+        for number, (each, key, consignment) in enumerate(zip(candidates, keys, consignments, strict=True)):
+            if batch.plan.size_bytes >= limit_bytes or not batch.pending.isdisjoint((key, consignment)):
                 return number
             match each.verified:
                 case None:
@@ -179,7 +175,7 @@ class Decider:
             )
         fault = fault or _expired(verified, batch.now)
         outcomes = () if fault else each.outcomes
-        message_id = _message_id(each)
+        message_id = message_id_of(each)
         event = Event.SUBMISSION_REJECTION if fault else Event.SUBMISSION_ACCEPTANCE
         receipt = self._attest(
             batch,
@@ -222,18 +218,16 @@ class Decider:
         if key is not None and fault is None and (prior := batch.known.get(key)) is not None:
             if prior.digest == verified.digest:
                 batch.plan.judgements.append(
-                    Judgement(each.record, Disposition.DUPLICATE, None, verified.issuer, _message_id(each))
+                    Judgement(each.record, Disposition.DUPLICATE, None, verified.issuer, message_id_of(each))
                 )
                 return
             fault = Refused(
-                Reason.MESSAGE_ID_CONFLICT, f"another receipt of this event is recorded: {prior.digest.hex()}"
+                Reason.MESSAGE_ID_CONFLICT,
+                f"another receipt of this status is recorded: {prior.digest.hex()}",
             )
         if fault is None:
-            consignment = _consignment_key(each) or ""
-            # What is only pending may still be decided otherwise, and a hand-over would then stand without a document.
-            decision = None if consignment in batch.pending else batch.known.get(consignment)
-            fault = self._fault_against(decision, verified)
-        name = (_message_id(each) or verified.digest.hex()).encode()
+            fault = self._fault_against(batch.known.get(consignment_key_of(each) or ""), verified)
+        name = (message_id_of(each) or verified.digest.hex()).encode()
         if fault is None and key is not None:
             value = each.record.value
             assert value is not None  # noqa: S101 - nothing is established without a value
@@ -244,7 +238,7 @@ class Decider:
                 batch,
                 each.record,
                 Event.SUBMISSION_REJECTION,
-                _message_id(each),
+                message_id_of(each),
                 verified.digest,
                 verified.issuer,
                 verified.signature,
@@ -258,8 +252,9 @@ class Decider:
                 Disposition.REFUSED if fault else Disposition.ACCEPTED,
                 Reason(fault.reason) if fault else None,
                 verified.issuer,
-                _message_id(each),
+                message_id_of(each),
                 receipt=Event.SUBMISSION_REJECTION if fault else receipt.event,
+                status=None if fault else receipt.status,
             )
         )
 
@@ -285,7 +280,7 @@ class Decider:
 
     def _repeat(self, batch: Batch, each: Candidate, verified: VerifiedEnvelope, prior: Decision) -> None:
         """Give the stored receipt again, byte for byte; nothing else happens a second time."""
-        message_id = _message_id(each)
+        message_id = message_id_of(each)
         if prior.receipt is not None and message_id is not None and each.answerable:
             batch.plan.write(Append(inbox_topic(verified.signer), 0, message_id.encode(), prior.receipt))
         batch.plan.judgements.append(
@@ -370,41 +365,6 @@ def _expired(verified: VerifiedEnvelope, now: datetime) -> Refused | None:
     return Refused(
         Reason.EXPIRED, f"expired at {expires_at:%Y-%m-%dT%H:%M:%SZ}, routed at {now:%Y-%m-%dT%H:%M:%SZ}"
     )
-
-
-def _message_id(each: Candidate) -> MessageId | None:
-    """Return the message id if the signed bytes have a usable one."""
-    match each.verified:
-        case VerifiedEnvelope(header=header) if header is not None:
-            message_id: MessageId | None = header.message_id
-        case VerifiedReceipt(receipt=receipt):
-            message_id = receipt.message_id
-        case _:
-            return None
-    return message_id if message_id is not None and is_message_id(message_id) else None
-
-
-def _key(each: Candidate) -> str | None:
-    """Return the idempotency key: the *established* signer and its message id, never a claimed sender."""
-    message_id = _message_id(each)
-    match each.verified:
-        case VerifiedEnvelope(signer=signer) if message_id is not None:
-            return f"{signer}/{message_id}"
-        case VerifiedReceipt(issuer=issuer, receipt=receipt) if message_id is not None:
-            # Two senders may have chosen the same message id, one of them on purpose.
-            return f"{issuer}/{receipt.event}/{receipt.sender}/{message_id}"
-        case _:
-            return None
-
-
-def _consignment_key(each: Candidate) -> str | None:
-    """Return the key of the document that a recipient's receipt is about."""
-    message_id = _message_id(each)
-    match each.verified:
-        case VerifiedReceipt(receipt=receipt) if message_id is not None:
-            return f"{receipt.sender}/{message_id}"
-        case _:
-            return None
 
 
 @lru_cache(maxsize=256)

@@ -28,7 +28,7 @@ _POLL_MS: Final = 500
 _TAIL_POLL_MS: Final = 20
 """How long to wait for records that may not come: a tail often ends with control records, which nobody is handed."""
 _MAX_POLL_RECORDS: Final = 100
-_TAKE_RECORDS: Final = 50
+_TAKE_RECORDS: Final = 8
 _TAKE_BYTES: Final = 4 * 1024 * 1024
 _BACKLOG_FETCH_BYTES: Final = 2 * 1024 * 1024
 
@@ -131,31 +131,29 @@ class GroupReader:
             *(tp for place in places if (tp := TopicPartition(place.topic, place.partition)) in held)
         )
 
-    async def take(
-        self, places: Collection[PartitionId], limit: int, wait_seconds: float
-    ) -> Sequence[Record]:
-        """Return up to `limit` records of these partitions, in the partitions' order; none after the wait.
+    async def take(self, place: PartitionId, limit: int, wait_seconds: float) -> Sequence[Record]:
+        """Return up to `limit` records of a partition, in its order; none after the wait.
 
         Raises:
-            Unavailable: a partition cannot be read now; it must be rewound.
+            Unavailable: the partition cannot be read now; it must be rewound.
         """
-        if not self.owns(places):
+        if not self.owns([place]):
             # The consumer would wait for the rebalance, and the rebalance for the task that asks.
             await asyncio.sleep(wait_seconds)
             return ()
-        tps = [TopicPartition(place.topic, place.partition) for place in places]
+        tp = TopicPartition(place.topic, place.partition)
         taken: list[Record] = []
         size, wait = 0, wait_seconds
         # A few at a time: compressed records may be many times as large as what was fetched.
         while len(taken) < limit and size < _TAKE_BYTES:
             few = min(limit - len(taken), _TAKE_RECORDS)
             try:
-                batches = await self._consumer.getmany(*tps, timeout_ms=int(wait * 1000), max_records=few)
+                batches = await self._consumer.getmany(tp, timeout_ms=int(wait * 1000), max_records=few)
             except KafkaError as error:
                 raise Unavailable(f"cannot read submissions: {type(error).__name__}: {error}") from error
             if not batches:
                 break
-            records = [_record(record) for batch in batches.values() for record in batch]
+            records = [_record(record) for record in batches[tp]]
             size += sum(len(record.value or b"") for record in records)
             taken += records
             wait = 0
@@ -380,7 +378,9 @@ def _record(record: ConsumerRecord) -> Record:
 
 async def _within(call: Awaitable[_T], seconds: float, doing: str) -> _T:
     try:
-        return await asyncio.wait_for(call, seconds)
+        # Not `wait_for`: in Python 3.11 it loses a cancellation that comes together with the answer.
+        async with asyncio.timeout(seconds):
+            return await call
     except TimeoutError as error:
         raise Unavailable(f"{doing} took longer than {seconds:g} s") from error
     except (KafkaError, OSError) as error:

@@ -20,12 +20,11 @@ outcome is unknown the next incarnation learns it from the committed position an
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import partial
-from itertools import chain
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar, cast
 
 from axis.consumers.decide import Batch, Decider, Judgement, Plan
 from axis.consumers.examine import Candidate, Examiner
@@ -43,6 +42,8 @@ _PIECE_RECORDS: Final = 16
 _PIECE_BYTES: Final = 256 * 1024
 _BATCH_BYTES: Final = 32 * 1024 * 1024
 _EXPRESS_RECORDS: Final = 100
+_ATTEMPTS: Final = 6
+"""How often the outside is asked about submissions before the incarnation is given up: about 8 s."""
 
 
 class Submissions(Protocol):
@@ -57,10 +58,8 @@ class Submissions(Protocol):
     def pause(self, places: Collection[PartitionId]) -> None:
         """Stop the flow of partitions."""
 
-    async def take(
-        self, places: Collection[PartitionId], limit: int, wait_seconds: float
-    ) -> Sequence[Record]:
-        """Return up to `limit` records, or none after the wait."""
+    async def take(self, place: PartitionId, limit: int, wait_seconds: float) -> Sequence[Record]:
+        """Return up to `limit` records of a partition, or none after the wait."""
 
 
 class Changelog(Protocol):
@@ -81,8 +80,15 @@ class Turn(IntEnum):
 class Workbench(Protocol):
     """Runs computations so that they do not hold up the event loop, the first turn first."""
 
-    async def run(self, turn: Turn, work: Callable[[], _T]) -> _T:
-        """Run the work and return its result."""
+    async def run(self, turn: Turn, work: Callable[[], _T], number: int = 0) -> _T:
+        """Run the work and return its result.
+
+        Args:
+            turn: whose turn it is.
+            work: what to compute.
+            number: of a piece within its batch; within a turn the first pieces go before the second ones, so that a
+                large batch does not hold up a small one.
+        """
 
 
 @dataclass(slots=True)
@@ -108,6 +114,12 @@ class Observer(Protocol):
 
     def opened(self, task: int, restored: int) -> None:
         """An incarnation is ready."""
+
+    def delayed(self, task: int, error: Unavailable, retry_in_seconds: float) -> None:
+        """An examination cannot be completed now; the task's other lane goes on."""
+
+    def resumed(self, task: int) -> None:
+        """An examination that was delayed is complete."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +162,6 @@ class Desk:
     def __init__(self) -> None:
         self._lying: dict[Lane, Examined] = {}
         self._occupied = asyncio.Event()
-        self._last = Lane.STANDARD
 
     async def lay(self, batch: Examined) -> None:
         """Lay a batch down; return when it is decided."""
@@ -159,11 +170,9 @@ class Desk:
         await batch.decided.wait()
 
     async def next(self) -> Examined:
-        """Return the batch to go on with: express first, but no lane twice while the other one waits."""
+        """Return the batch to go on with. A standard one lets express go first by itself, so it is never shut out."""
         await self._occupied.wait()
-        order = (Lane.STANDARD, Lane.EXPRESS) if self._last is Lane.EXPRESS else (Lane.EXPRESS, Lane.STANDARD)
-        self._last = next(lane for lane in order if lane in self._lying)
-        return self._lying[self._last]
+        return self._lying.get(Lane.STANDARD) or self._lying[Lane.EXPRESS]
 
     def lying(self, lane: Lane) -> Examined | None:
         """Return the batch of a lane, if there is one."""
@@ -212,15 +221,19 @@ class RouterTask:
 
     async def _incarnation(self) -> None:
         transaction = self._new_transaction()
+        readers: list[asyncio.Task[None]] = []
         try:
             restored = await _first(self._open(transaction), self._stopping.wait())
             if restored is None:
                 return
             self._equipment.observer.opened(self.number, restored)
             desk = Desk()
-            examining = [self._examine(lane, desk, transaction) for lane in Lane]
-            await _until_one_ends(self._settle(desk, transaction), *examining)
+            readers += [asyncio.create_task(self._read(lane, desk, transaction)) for lane in Lane]
+            await self._settle(desk, transaction, readers)
         finally:
+            for reader in readers:
+                reader.cancel()
+            await asyncio.gather(*readers, return_exceptions=True)
             self._equipment.submissions.pause(self._lanes.values())
             await transaction.close()
 
@@ -231,38 +244,65 @@ class RouterTask:
         await self._equipment.submissions.rewind(self._lanes.values())
         return restored
 
-    async def _examine(self, lane: Lane, desk: Desk, transaction: Transaction) -> None:
-        """Examine what comes in a lane, a batch ahead of what is decided."""
-        equipment, clock = self._equipment, asyncio.get_running_loop().time
-        turn = Turn.EXPRESS if lane is Lane.EXPRESS else Turn.EXAMINATION
-        limit = _EXPRESS_RECORDS if lane is Lane.EXPRESS else equipment.batch_records
+    async def _read(self, lane: Lane, desk: Desk, transaction: Transaction) -> None:
+        """Examine what comes in a lane, a batch ahead of what is committed."""
         while True:
-            records = await equipment.submissions.take((self._lanes[lane],), limit, _WAIT_SECONDS)
-            if not records:
-                continue
-            equipment.observer.taken(self.number, records)
-            began = clock()
-            directory = equipment.directory.current()
-            # All pieces are ordered at once: a batch is examined before the next task's, and committed beside it.
-            pieces = await asyncio.gather(
-                *(
-                    equipment.workbench.run(turn, partial(equipment.examiner.examine, piece, directory))
-                    for piece in _pieces(records)
-                )
-            )
-            await equipment.examiner.complete([*chain.from_iterable(pieces)], transaction.missing_topics)
-            batch = Examined(lane, directory, deque(pieces))
-            batch.seconds = clock() - began
-            await desk.lay(batch)
+            await desk.lay(await self._examined(lane, transaction))
 
-    async def _settle(self, desk: Desk, transaction: Transaction) -> None:
-        """Decide and commit what lies on the desk, until stopped; the transaction in hand is finished."""
+    async def _examined(self, lane: Lane, transaction: Transaction) -> Examined:
+        """Wait for the next batch of a lane and examine it."""
+        equipment, clock = self._equipment, asyncio.get_running_loop().time
+        limit = _EXPRESS_RECORDS if lane is Lane.EXPRESS else equipment.batch_records
+        while not (records := await equipment.submissions.take(self._lanes[lane], limit, _WAIT_SECONDS)):
+            pass
+        equipment.observer.taken(self.number, records)
+        began, directory = clock(), equipment.directory.current()
+        turn = Turn.EXPRESS if lane is Lane.EXPRESS else Turn.EXAMINATION
+        # All pieces are ordered at once, so that none waits for the event loop between two of them.
+        pieces = await asyncio.gather(
+            *(
+                equipment.workbench.run(turn, partial(equipment.examiner.examine, piece, directory), number)
+                for number, piece in enumerate(_pieces(records))
+            )
+        )
+        batch = Examined(lane, directory, deque(pieces))
+        for candidates in batch.pieces:
+            await self._complete(candidates, transaction)
+        batch.seconds = clock() - began
+        return batch
+
+    async def _complete(self, candidates: Sequence[Candidate], transaction: Transaction) -> None:
+        """Ask the outside about submissions, more than once: meanwhile the other lane goes on."""
+        equipment = self._equipment
+        for attempt in range(_ATTEMPTS):
+            try:
+                await equipment.examiner.complete(candidates, transaction.missing_topics)
+            except Unavailable as error:
+                if attempt == _ATTEMPTS - 1:
+                    raise
+                delay = equipment.retry.delay_seconds(attempt)
+                equipment.observer.delayed(self.number, error, delay)
+                await asyncio.sleep(delay)
+            else:
+                if attempt:
+                    equipment.observer.resumed(self.number)
+                return
+
+    async def _settle(
+        self, desk: Desk, transaction: Transaction, readers: Collection["asyncio.Task[None]"]
+    ) -> None:
+        """Decide and commit what lies on the desk, until stopped or a reader fails; a transaction in hand is finished."""
         while not self._stopping.is_set():
-            if (examined := await _first(desk.next(), self._stopping.wait())) is not None:
-                await self._carry_out(examined, desk, transaction, {})
+            failed = asyncio.wait(readers, return_when=asyncio.FIRST_COMPLETED)
+            examined = await _first(desk.next(), self._stopping.wait(), failed)
+            for reader in readers:
+                if reader.done():
+                    reader.result()
+            if examined is not None:
+                await self._carry_out(examined, desk, transaction, frozenset())
 
     async def _carry_out(
-        self, examined: Examined, desk: Desk, transaction: Transaction, pending: Mapping[str, Decision]
+        self, examined: Examined, desk: Desk, transaction: Transaction, pending: Collection[str]
     ) -> None:
         """Decide as much of a batch as one transaction may write, and commit that; the rest of it stays where it is.
 
@@ -270,16 +310,16 @@ class RouterTask:
             examined: the batch.
             desk: where express work lies that goes between two pieces of a standard batch.
             transaction: of this incarnation.
-            pending: what the batch that this one goes between has decided and not committed.
+            pending: keys that the batch which this one goes between has decided about and not committed.
         """
         equipment, clock = self._equipment, asyncio.get_running_loop().time
         timings, examined.seconds = Timings(examine=examined.seconds), 0.0
-        batch, records = equipment.decider.begin(examined.directory, pending), list[Record]()
+        batch, records = Batch(examined.directory, frozenset(pending)), list[Record]()
         turn = Turn.EXPRESS if examined.lane is Lane.EXPRESS else Turn.DECISION
-        while examined.pieces:
+        while examined.pieces and not (records and self._stopping.is_set()):
             express = desk.lying(Lane.EXPRESS)
-            if express is not None and express is not examined:
-                await self._carry_out(express, desk, transaction, batch.plan.decisions)
+            if examined.lane is Lane.STANDARD and express is not None:
+                await self._carry_out(express, desk, transaction, batch.plan.decisions.keys())
             candidates, began = examined.pieces.popleft(), clock()
             decided = await equipment.workbench.run(
                 turn, partial(equipment.decider.extend, batch, candidates, _BATCH_BYTES)
@@ -291,7 +331,8 @@ class RouterTask:
                 break
         if not examined.pieces:
             desk.clear(examined)
-        await self._commit(transaction, turn, batch, records, timings)
+        if records:
+            await self._commit(transaction, turn, batch, records, timings)
 
     async def _commit(
         self, transaction: Transaction, turn: Turn, batch: Batch, records: Sequence[Record], timings: Timings
@@ -335,25 +376,12 @@ def _positions(records: Sequence[Record]) -> dict[PartitionId, int]:
     return positions
 
 
-async def _until_one_ends(*works: Coroutine[None, None, None]) -> None:
-    """Do all of it side by side until one part ends or fails; the others are cancelled."""
-    tasks = [asyncio.create_task(work) for work in works]
-    try:
-        ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in ended:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _first(wanted: Awaitable[_T], stop: Awaitable[object]) -> _T | None:
-    """Return what is wanted, or None when the stop came first; the other one is cancelled."""
-    tasks = (asyncio.ensure_future(wanted), asyncio.ensure_future(stop))
+async def _first(wanted: Awaitable[_T], *others: Awaitable[object]) -> _T | None:
+    """Return what is wanted, or None when one of the others came first; what did not come is cancelled."""
+    tasks = [asyncio.ensure_future(wanted), *map(asyncio.ensure_future, others)]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        return tasks[0].result() if tasks[0].done() else None
+        return cast("_T", tasks[0].result()) if tasks[0].done() else None
     finally:
         for task in tasks:
             task.cancel()

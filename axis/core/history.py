@@ -83,6 +83,7 @@ class EstablishedReceipt:
     refused: tuple[tuple[str, str | None], ...] = ()
     rules: Rules = field(kw_only=True)
     occurred_at: datetime = field(kw_only=True)
+    status: str | None = field(default=None, kw_only=True)
 
     @classmethod
     def of(cls, digest: Digest, receipt: Receipt) -> "EstablishedReceipt":
@@ -100,6 +101,7 @@ class EstablishedReceipt:
             refused=tuple((o.recipient, o.reason) for o in receipt.outcomes if o.outcome is Outcome.REFUSED),
             rules=_rules(receipt.directory_version, receipt.policy_version),
             occurred_at=receipt.occurred_at,
+            status=receipt.status,
         )
 
 

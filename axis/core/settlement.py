@@ -63,7 +63,10 @@ def _settle_handovers(tally: Tally) -> None:
         key = _handover_key(receipt)
         if key in seen:
             tally.note(
-                FindingKind.HANDOVER_DOUBLED, entry.place, f"{receipt.issuer} attested it before", receipt
+                FindingKind.HANDOVER_DOUBLED,
+                entry.place,
+                f"{receipt.issuer} attested status {receipt.status} before",
+                receipt,
             )
         seen.add(key)
         if receipt.digest not in tally.submitted and tally.appended[entry.place] > known_from:
@@ -174,5 +177,5 @@ def _was_open(tally: Tally, code: str, at: datetime) -> bool:
 
 
 def _handover_key(receipt: EstablishedReceipt) -> str:
-    """Return what a recipient attests once only."""
-    return f"{receipt.issuer}/{receipt.sender}/{receipt.message_id}"
+    """Return what a recipient attests once only: each status of a document."""
+    return f"{receipt.issuer}/{receipt.sender}/{receipt.message_id}/{receipt.status}"

@@ -25,6 +25,7 @@ from typing import Final, Protocol
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import (
     Criticality,
@@ -35,13 +36,14 @@ from cryptography.x509.verification import (
     VerificationError,
 )
 
-from axis.crypto.algorithms import usable_key
+from axis.crypto.algorithms import RSA_BITS, RSA_EXPONENT_BITS, usable_key
 from axis.crypto.keys import UNREADABLE, load_certificates
 from axis.crypto.refusals import CertificateRefused
 from axis.errors import ConfigurationError
 
 MAX_CERTIFICATE_BYTES = 16 * 1024
-MAX_CHAIN_CERTIFICATES = 7
+MAX_CHAIN_CERTIFICATES = 4
+"""Besides the signer's: anyone may embed them, and a path is looked for among all of them."""
 MAX_EXTENSIONS = 32
 MAX_DEPTH = 2
 """CA certificates between the signer's certificate and the anchor; the Government CA needs one."""
@@ -162,6 +164,8 @@ class CertificateValidator:
             )
         certificate, *intermediates = (_parsed(encoded) for encoded in (leaf, *chain))
         _check_form(certificate)
+        for each in intermediates:
+            _check_cost(each)
         _check_time(certificate, at)
         _check_use(certificate)
         path = self._path(certificate, intermediates, at)
@@ -219,6 +223,22 @@ def _parsed(encoded: bytes) -> x509.Certificate:
             "certificate-untrusted", f"got {extensions} extensions; expected at most {MAX_EXTENSIONS}"
         )
     return certificate
+
+
+def _check_cost(certificate: x509.Certificate) -> None:
+    # 1. Of a CA: a key with which verifying costs no more than with those in use.
+    try:
+        key = certificate.public_key()
+    except (UnsupportedAlgorithm, ValueError):
+        return  # no path leads over it
+    if isinstance(key, rsa.RSAPublicKey) and (
+        key.key_size not in RSA_BITS or key.public_numbers().e.bit_length() > RSA_EXPONENT_BITS
+    ):
+        raise CertificateRefused(
+            "algorithm-refused",
+            f"got a CA with an RSA key of {key.key_size} bits and an exponent of"
+            f" {key.public_numbers().e.bit_length()}; expected {RSA_BITS.start} to {RSA_BITS.stop - 1}, and 65537",
+        )
 
 
 def _check_form(certificate: x509.Certificate) -> None:

@@ -83,6 +83,7 @@ class KafkaTransaction:
         self._batch_ends_at = 0.0
         self._doubt = _doubt.count
         self._look_again_at: dict[str, float] = {}
+        self._asking = asyncio.Lock()
         self._producer = AIOKafkaProducer(
             bootstrap_servers=connection.bootstrap_servers,
             client_id=connection.client_id,
@@ -112,22 +113,24 @@ class KafkaTransaction:
             Unavailable: no broker tells, or one of them is hidden from this client. Only what a broker says is missing
                 may count as missing: a document is answered for good by it.
         """
-        client, now = self._producer.client, asyncio.get_running_loop().time()
-        absent: set[str] = set(topics) - client.cluster.topics()
-        due = {topic for topic in absent if now >= self._look_again_at.get(topic, now)}
-        if due:
-            # A request that is under way does not ask for new topics; behind it they are asked for at once.
-            await self._learn(client.force_metadata_update())
-            self._tracked |= due
-            await self._learn(client.set_topics(self._tracked))
-            self._look_again_at |= dict.fromkeys(due, now + _LOOK_AGAIN_SECONDS)
-            absent -= client.cluster.topics()
-        if hidden := absent & client.cluster.unauthorized_topics:
-            raise Unavailable(
-                f"{min(hidden)} is hidden from this client; grant it DESCRIBE and WRITE on the topic",
-                fault="refused",
-            )
-        return absent
+        # Who asks beside another request would read its answer before it is there.
+        async with self._asking:
+            client, now = self._producer.client, asyncio.get_running_loop().time()
+            absent: set[str] = set(topics) - client.cluster.topics()
+            due = {topic for topic in absent if now >= self._look_again_at.get(topic, now)}
+            if due:
+                # A request that is under way does not ask for new topics; behind it they are asked for at once.
+                await self._learn(client.force_metadata_update())
+                self._tracked |= due
+                await self._learn(client.set_topics(self._tracked))
+                self._look_again_at |= dict.fromkeys(due, now + _LOOK_AGAIN_SECONDS)
+                absent -= client.cluster.topics()
+            if hidden := absent & client.cluster.unauthorized_topics:
+                raise Unavailable(
+                    f"{min(hidden)} is hidden from this client; grant it DESCRIBE and WRITE on the topic",
+                    fault="refused",
+                )
+            return absent
 
     async def begin(self) -> None:
         """Start a transaction.
@@ -224,7 +227,9 @@ class KafkaTransaction:
     ) -> _T:
         seconds = self._deadline if seconds is None else seconds
         try:
-            return await asyncio.wait_for(call, seconds)
+            # Not `wait_for`: in Python 3.11 it loses a cancellation that comes together with the answer.
+            async with asyncio.timeout(seconds):
+                return await call
         except TimeoutError as error:
             raise failure(f"{doing} took longer than {seconds:.3g} s", fault="timeout") from error
         except (KafkaError, OSError, AssertionError) as error:

@@ -43,7 +43,7 @@ class SqliteDecisions:
     """
 
     def __init__(self, path: Path | str, changelog: str) -> None:
-        # Looked up by the thread that decides, written by another one.
+        # Used by the thread that decides, and by the one that restores.
         self._database = Database(
             path, name="decision store", pragmas=_PRAGMAS, versions=_VERSIONS, advice=_REBUILD
         )

@@ -5,20 +5,18 @@ label holds a document number, a message id, a person or one value per inbox: a 
 (an enum of `axis.core` or of `axis.telemetry.vocabulary`) or, for certificates, the organisation codes of the directory.
 
 An attribute of `Metrics` has its metric's name without `axis_` and without `_total` or `_info`. Where the vocabulary is
-closed the attribute is a mapping, bound once: `metrics.receipts[Event.SUBMISSION_ACCEPTANCE].inc()`.
+closed the attribute is a mapping, bound once: `metrics.quarantined[Reason.UNDECODABLE].inc()`.
 
 Lag and readiness gauges are absent or 0 until somebody has measured: what is not known is never shown as good.
 
-    python -m axis.telemetry.metrics docs/metrics.md    writes the tables of docs/metrics.md again
+`axis.telemetry.reference` writes the tables of docs/metrics.md from here.
 """
 
 import platform
-import sys
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from enum import Enum, IntEnum, StrEnum
+from enum import IntEnum, StrEnum
 from itertools import product
-from pathlib import Path
 from typing import Final, Generic, TypeVar
 
 from prometheus_client import (
@@ -36,12 +34,17 @@ from axis.core.addressing import Level
 from axis.core.disposition import UNESTABLISHED, Disposition, Reason, disposition_of
 from axis.core.envelope import Urgency
 from axis.core.receipt import Event
+from axis.telemetry.revision import revision
 from axis.telemetry.vocabulary import (
     CertificateUsage,
+    Channel,
+    DeliveryOutcome,
     DuplicateKind,
     GroupClass,
     LogLevel,
     ProduceFault,
+    ReceiptStatus,
+    ReplayPurpose,
     Stage,
     TopicClass,
     TransactionResult,
@@ -59,7 +62,7 @@ _SIZES: Final = tuple(1024 * 4**power for power in range(10))
 
 _K = TypeVar("_K", bound=Hashable)
 _M = TypeVar("_M", bound=MetricWrapperBase)
-_Vocabulary = type[StrEnum] | type[IntEnum] | str
+Vocabulary = type[StrEnum] | type[IntEnum] | str
 
 
 def label_text(value: object) -> str:
@@ -98,7 +101,7 @@ class Family:
 
     name: str
     kind: str
-    labels: dict[str, _Vocabulary]
+    labels: dict[str, Vocabulary]
     meaning: str
 
 
@@ -109,19 +112,17 @@ class _Catalogue:
         self._registry = registry
         self.families: list[Family] = []
 
-    def _note(self, name: str, kind: str, labels: dict[str, _Vocabulary], meaning: str) -> tuple[str, ...]:
+    def _note(self, name: str, kind: str, labels: dict[str, Vocabulary], meaning: str) -> tuple[str, ...]:
         self.families.append(Family(name, kind, labels, meaning))
         return tuple(labels)
 
-    def counter(self, name: str, meaning: str, **labels: _Vocabulary) -> Counter:
+    def counter(self, name: str, meaning: str, **labels: Vocabulary) -> Counter:
         return Counter(name, meaning, self._note(name, "counter", labels, meaning), registry=self._registry)
 
-    def gauge(self, name: str, meaning: str, **labels: _Vocabulary) -> Gauge:
+    def gauge(self, name: str, meaning: str, **labels: Vocabulary) -> Gauge:
         return Gauge(name, meaning, self._note(name, "gauge", labels, meaning), registry=self._registry)
 
-    def histogram(
-        self, name: str, meaning: str, buckets: Sequence[float], **labels: _Vocabulary
-    ) -> Histogram:
+    def histogram(self, name: str, meaning: str, buckets: Sequence[float], **labels: Vocabulary) -> Histogram:
         kind = f"histogram, {buckets[0]} to {buckets[-1]}"
         labelnames = self._note(name, kind, labels, meaning)
         return Histogram(name, meaning, labelnames, buckets=buckets, registry=self._registry)
@@ -145,6 +146,7 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library leaves it unannotated
         self._catalogue = _Catalogue(registry)
         self._declare_main_path()
+        self._declare_receipts()
         self._declare_decisions()
         self._declare_kafka()
         self._declare_process(config_hash)
@@ -160,9 +162,10 @@ class Metrics:
             new.counter(
                 "axis_consignments_published_total",
                 "Envelopes accepted from a sender.",
+                channel=Channel,
                 priority=Urgency,
             ),
-            Urgency,
+            product(Channel, Urgency),
         )
         self.deliveries_routed = Children(
             new.counter(
@@ -171,9 +174,6 @@ class Metrics:
                 level=Level,
             ),
             Level,
-        )
-        self.receipts = Children(
-            new.counter("axis_receipts_total", "Receipts committed, by attested event.", event=Event), Event
         )
         self.inbox_latency_seconds = Children(
             new.histogram(
@@ -194,9 +194,46 @@ class Metrics:
         self.attachment_size_bytes = new.histogram(
             "axis_attachment_size_bytes", "Size of one part, inline or referenced.", _SIZES
         )
-        self.replayed_records = new.counter(
-            "axis_replayed_records_total",
-            "Decisions read again from the changelog when tasks opened; never part of the live counters.",
+        self.replayed_records = Children(
+            new.counter(
+                "axis_replayed_records_total",
+                "Records read a second time; never part of the live counters. `recovery` = decisions that opening tasks read back.",
+                purpose=ReplayPurpose,
+            ),
+            ReplayPurpose,
+        )
+
+    def _declare_receipts(self) -> None:
+        new = self._catalogue
+        self.receipts = Children(
+            new.counter(
+                "axis_receipts_total",
+                "Receipts committed, by attested event and, for a recipient's, by status.",
+                event=Event,
+                status=ReceiptStatus,
+            ),
+            (
+                (event, status)
+                for event, status in product(Event, ReceiptStatus)
+                if event.by_axis == (status is ReceiptStatus.NONE)
+            ),
+        )
+        self.receipt_latency_seconds = Children(
+            new.histogram(
+                "axis_receipt_latency_seconds",
+                "Time from when a receipt, or the submission that it answers, reached the axis until the receipt is readable.",
+                _LATENCIES,
+                status=ReceiptStatus,
+            ),
+            ReceiptStatus,
+        )
+        self.deliveries = Children(
+            new.counter(
+                "axis_deliveries_total",
+                "Deliveries that ended, by how. `fetched` = the recipient attests status 01.",
+                outcome=DeliveryOutcome,
+            ),
+            DeliveryOutcome,
         )
 
     def _declare_decisions(self) -> None:
@@ -306,65 +343,11 @@ class Metrics:
         )
         self.build = new.facts(
             "axis_build_info",
-            "The running software.",
+            "The running software; `revision` is a short digest of its own files.",
             version=__version__,
+            revision=revision(),
             python=platform.python_version(),
         )
         self.config_hash = new.facts(
             "axis_config_hash_info", "Short digest of the configuration in force.", hash=config_hash
         )
-
-
-TABLES_BEGIN: Final = "<!-- generated by python -m axis.telemetry.metrics: begin -->\n"
-TABLES_END: Final = "<!-- generated by python -m axis.telemetry.metrics: end -->\n"
-
-
-def _values(vocabulary: _Vocabulary) -> str:
-    if isinstance(vocabulary, str):
-        return vocabulary
-    members: type[Enum] = vocabulary
-    return ", ".join(f"`{label_text(member)}`" for member in members)
-
-
-def reference() -> str:
-    """Return the Markdown tables of all metrics and of all label values."""
-    families = Metrics(CollectorRegistry()).families
-    lines = ["| name | type | labels | meaning |", "|---|---|---|---|"]
-    for family in families:
-        labels = ", ".join(f"`{label}`" for label in family.labels) or "–"
-        lines.append(f"| `{family.name}` | {family.kind} | {labels} | {family.meaning} |")
-    lines += ["", "| label | of | values |", "|---|---|---|"]
-    owners: dict[tuple[str, str], list[str]] = {}
-    for family in families:
-        for label, vocabulary in family.labels.items():
-            owners.setdefault((label, _values(vocabulary)), []).append(f"`{family.name}`")
-    for (label, values), names in sorted(owners.items()):
-        lines.append(f"| `{label}` | {', '.join(names)} | {values} |")
-    return "\n".join(lines) + "\n"
-
-
-def with_tables(page: str) -> str:
-    """Return a Markdown page with the tables between its two markers replaced by the present ones.
-
-    Raises:
-        ValueError: the page does not have both markers.
-    """
-    before, begin, rest = page.partition(TABLES_BEGIN)
-    _, end, after = rest.partition(TABLES_END)
-    if not (begin and end):
-        raise ValueError(
-            f"the page has no pair of marker lines; expected {TABLES_BEGIN!r} and {TABLES_END!r}"
-        )
-    return f"{before}{begin}\n{reference()}\n{end}{after}"
-
-
-def main(paths: Sequence[str]) -> None:
-    """Write the tables of the given pages again; without a page, print the tables."""
-    if not paths:
-        sys.stdout.write(reference())
-    for path in map(Path, paths):
-        path.write_text(with_tables(path.read_text(encoding="utf-8")), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

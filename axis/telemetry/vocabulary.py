@@ -3,12 +3,18 @@
 from enum import StrEnum
 
 
+class Channel(StrEnum):
+    """The way by which an envelope reached the axis."""
+
+    KAFKA = "kafka"
+
+
 class Stage(StrEnum):
     """A step of the router."""
 
     VERIFY = "verify"  # decode, check digests, signature and certificate
-    ROUTE = "route"  # authorise, deduplicate, resolve recipients, copy to inboxes, sign receipts
-    COMMIT = "commit"  # commit the Kafka transaction of one batch
+    ROUTE = "route"  # authorise, deduplicate, resolve recipients, sign receipts
+    DELIVER = "deliver"  # write copies and receipts and make them readable, in one Kafka transaction
 
 
 class TopicClass(StrEnum):
@@ -46,6 +52,33 @@ class TransactionResult(StrEnum):
     COMMITTED = "committed"
     ABORTED = "aborted"
     UNKNOWN = "unknown"
+
+
+class ReceiptStatus(StrEnum):
+    """Status code of a recipient's receipt (QCVN 102:2016); `none` for what the axis attests itself."""
+
+    NONE = "none"
+    ARRIVED = "01"
+    DECLINED = "02"
+    REGISTERED = "03"
+    ASSIGNED = "04"
+    IN_PROGRESS = "05"
+    COMPLETED = "06"
+    RECALL = "13"
+    RECALL_AGREED = "15"
+    RECALL_DECLINED = "16"
+
+
+class DeliveryOutcome(StrEnum):
+    """How a delivery ended."""
+
+    FETCHED = "fetched"  # the recipient attests that it has the document
+
+
+class ReplayPurpose(StrEnum):
+    """Why records were read a second time."""
+
+    RECOVERY = "recovery"  # a router task opened and read its decisions back
 
 
 class CertificateUsage(StrEnum):

@@ -196,25 +196,21 @@ class MemoryGroupReader:
         for place in places:
             self._positions.pop(place, None)
 
-    async def take(
-        self, places: Collection[PartitionId], limit: int, wait_seconds: float
-    ) -> Sequence[Record]:
-        """Return up to `limit` records of these partitions, in the partitions' order; none after the wait."""
+    async def take(self, place: PartitionId, limit: int, wait_seconds: float) -> Sequence[Record]:
+        """Return up to `limit` records of a partition, in its order; none after the wait."""
         await asyncio.sleep(0)
-        if not self.owns(places):
-            return ()
-        if not self._waiting(places) and wait_seconds:
+        if not self._waiting(place) and wait_seconds:
             await self._bus.change(wait_seconds)
+        if not self.owns([place]):
+            return ()
         with self._bus.call("take"):
-            records = self._waiting(places)[:limit]
+            records = self._waiting(place)[:limit]
             for record in records:
-                self._positions[record.place] = record.offset + 1
+                self._positions[place] = record.offset + 1
             return records
 
-    def _waiting(self, places: Collection[PartitionId]) -> list[Record]:
-        return [
-            record
-            for place in places
-            if place in self._positions
-            for record in self._bus.visible(place, self._positions[place])
-        ]
+    def _waiting(self, place: PartitionId) -> list[Record]:
+        """Return what stands behind the position of a partition that flows."""
+        if place not in self._positions:
+            return []
+        return self._bus.visible(place, self._positions[place])

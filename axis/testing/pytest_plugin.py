@@ -6,6 +6,7 @@ back end of `broker`: `embedded` (default), `docker` or `external`.
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,23 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> DevelopmentPki:
 @pytest.fixture(scope="session")
 def broker(pki: DevelopmentPki, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     """A broker with mTLS, shared by the test run: keep apart by names of topics, groups and transactions."""
-    running = _chosen(pki, tmp_path_factory.mktemp("broker"))
+    with chosen_broker(pki, tmp_path_factory.mktemp("broker")) as running:
+        yield running
+
+
+@contextmanager
+def chosen_broker(pki: DevelopmentPki, data_dir: Path) -> Iterator[Broker]:
+    """Runs the back end that `AXIS_TEST_BROKER` names, for a fixture of another scope than `broker`.
+
+    Args:
+        pki: issues the certificates; an external broker has its own, named in its variables.
+        data_dir: the directory of a broker that is started here; not kept in order when it ends.
+
+    Raises:
+        ConfigurationError: there is no such back end, or this machine cannot run it; says what to do.
+        Unavailable: the broker did not come up.
+    """
+    running = _chosen(pki, data_dir)
     try:
         running.start()
         yield running

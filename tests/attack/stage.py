@@ -43,6 +43,7 @@ from tests.configuration import LANE_PARTITIONS, copy_configuration
 _T = TypeVar("_T")
 DEADLINE_SECONDS = 60.0
 AGE = timedelta(days=120)
+CHOSEN_BY_LIBRARY = -1
 
 OFFICE, WARD, OTHER_WARD = "H56", "H56.14812", "H56.14818"
 SUSPENDED, ENDED, WITHOUT_INBOX = "H56.90001", "H56.90002", "H56.90003"
@@ -163,7 +164,15 @@ class Stage:
         partition: int | None = None,
         compression: str = "none",
     ) -> Source:
-        """Write a raw record where the sender's records go, or elsewhere, and return its place."""
+        """Write a raw record where the sender's records go, or elsewhere, and return its place.
+
+        Args:
+            value: the record's value.
+            sender: the record's key.
+            topic: a lane, unless it is to go elsewhere.
+            partition: where to; `CHOSEN_BY_LIBRARY` leaves it to the client library, None takes the sender's own.
+            compression: of the batch.
+        """
         if compression not in self.producers:
             self.producers[compression] = Producer(
                 {
@@ -186,25 +195,7 @@ class Stage:
         producer.produce(topic, value, sender.encode(), partition=place, on_delivery=delivered)
         producer.flush(DEADLINE_SECONDS)
         message = done.result(0)
-        return Source(topic, place, int(message.offset() or 0))
-
-    def put_with_kcat(self, value: bytes, *, sender: str, partition: int) -> Source:
-        """Write a record with kcat, which chooses the partition by its own function; expects it in `partition`."""
-        options = librdkafka_options(ADMIN_NAME, self.settings.broker)
-        path = self.folder / "kcat-record"
-        path.write_bytes(value)
-        place = TopicPartition(SUBMISSIONS_STANDARD, partition)
-        before = self.tail.consumer.get_watermark_offsets(place, timeout=DEADLINE_SECONDS)
-        settings = [flag for name, setting in options.items() for flag in ("-X", f"{name}={setting}")]
-        subprocess.run(
-            ["kcat", "-P", *settings, "-t", SUBMISSIONS_STANDARD, "-k", sender, str(path)],
-            check=True,
-            timeout=DEADLINE_SECONDS,
-            capture_output=True,
-        )
-        after = self.tail.consumer.get_watermark_offsets(place, timeout=DEADLINE_SECONDS)
-        assert after[1] == before[1] + 1, "kcat chose another partition"
-        return Source(SUBMISSIONS_STANDARD, partition, before[1])
+        return Source(topic, int(message.partition() or 0), int(message.offset() or 0))
 
     def end_of_lane(self, sender: str) -> int:
         """The offset after the last record of a sender's partition in the standard lane."""

@@ -15,6 +15,7 @@ from axis.producers.identity import new_message_id
 from axis.schemas import avro
 from tests.attack.forge import claim, part
 from tests.attack.stage import (
+    CHOSEN_BY_LIBRARY,
     ENDED,
     OFFICE,
     OTHER_WARD,
@@ -131,11 +132,12 @@ def dawdling(stage: Stage, now: datetime) -> Struck:
 
 @against(Reason.WRONG_PARTITION)
 def other_partitioner(stage: Stage, now: datetime) -> Struck:
-    """kcat, whose library partitions by CRC-32 where nobody tells it otherwise."""
+    """A client of librdkafka, which partitions by CRC-32 where nobody tells it otherwise."""
     sender = _sender_whose_partitions_differ(stage)
     value = avro.encode_envelope(stage.forger(sender).letter(WARD, now))
-    partition = zlib.crc32(sender.encode()) % LANE_PARTITIONS
-    return Struck(stage.put_with_kcat(value, sender=sender, partition=partition), value, sender)
+    source = stage.put(value, sender=sender, partition=CHOSEN_BY_LIBRARY)
+    assert source.partition == zlib.crc32(sender.encode()) % LANE_PARTITIONS
+    return Struck(source, value, sender)
 
 
 @against(Reason.WRONG_PARTITION)

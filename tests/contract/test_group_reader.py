@@ -53,7 +53,7 @@ async def test_submissions_that_were_removed_undecided_are_named(broker: Broker)
                 await reader.changed.wait()
             with capture_logs() as logs:
                 assert await reader.rewind([place]) == {place: 3}
-            taken = await reader.take([place], 10, WAIT_SECONDS)
+            taken = await reader.take(place, 10, WAIT_SECONDS)
     finally:
         await reader.stop()
     assert [record.value for record in taken] == [b"3", b"4"]

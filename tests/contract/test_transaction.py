@@ -51,6 +51,15 @@ def absent_name(name: str) -> str:
     return f"{name}.{uuid4().hex[:8]}"
 
 
+async def test_two_who_ask_for_a_new_topic_at_once_both_learn_of_it(
+    transaction: KafkaTransaction, create: Create
+) -> None:
+    """Both lanes of a task ask; the second is not answered with what was known before the first one's answer came."""
+    topic = await create("both")
+    answers = await asyncio.gather(*(transaction.missing_topics([topic]) for _ in range(5)))
+    assert answers == [set()] * 5
+
+
 async def test_each_new_topic_is_found_however_shortly_after_another_one(
     transaction: KafkaTransaction, create: Create
 ) -> None:
@@ -80,3 +89,27 @@ async def test_a_topic_is_found_behind_a_request_that_was_under_way(
     await asked.wait()
     assert not under_way.done()
     assert await transaction.missing_topics([topic]) == set()
+
+
+@pytest.mark.parametrize("rounds", range(6))
+async def test_a_cancellation_that_comes_with_the_answer_is_not_lost(
+    transaction: KafkaTransaction, monkeypatch: pytest.MonkeyPatch, rounds: int
+) -> None:
+    """Whoever lost it would go on as if nothing had been asked of it, and a stop would wait for ever."""
+    answer = asyncio.get_running_loop().create_future()
+
+    class Answering:
+        async def commit_transaction(self) -> None:
+            await answer
+
+    monkeypatch.setattr(transaction, "_producer", Answering())
+    monkeypatch.setattr(transaction, "_batch_ends_at", asyncio.get_running_loop().time() + WAIT_SECONDS)
+    committing = asyncio.create_task(transaction.commit())
+    await asyncio.sleep(0)
+    answer.set_result(None)
+    for _ in range(rounds):
+        await asyncio.sleep(0)
+    asked = committing.cancel()
+    await asyncio.wait([committing])
+    monkeypatch.undo()
+    assert committing.cancelled() is asked

@@ -20,6 +20,7 @@ from confluent_kafka import (
     Consumer,
     IsolationLevel,
     KafkaError,
+    KafkaException,
     TopicPartition,
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined] # its documented names
@@ -47,6 +48,13 @@ LANES: Final = (SUBMISSIONS_EXPRESS, SUBMISSIONS_STANDARD)
 _INBOXES: Final = inbox_topic("")
 _READ_SECONDS: Final = 60.0
 _LOOK_SECONDS: Final = 0.1
+_UNSETTLED: Final = frozenset(
+    {
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    }
+)
 Place = tuple[str, int]
 """A partition of a topic."""
 
@@ -159,9 +167,19 @@ class Oracle:
     def _committed(self, places: Iterable[Place]) -> dict[Place, int]:
         """Return the router's positions, by a consumer that joins nothing: it looks for the coordinator by itself."""
         consumer = Consumer({**self._options, "group.id": GROUP})
-        answer = consumer.committed([TopicPartition(*place) for place in places], timeout=_READ_SECONDS)
-        consumer.close()
-        return {(tp.topic, tp.partition): max(0, tp.offset) for tp in answer}
+        asked = [TopicPartition(*place) for place in places]
+        deadline = time.monotonic() + _READ_SECONDS
+        while True:
+            try:
+                answer = consumer.committed(asked, timeout=_READ_SECONDS)
+            except KafkaException as error:
+                # A fresh broker may name a coordinator that does not know yet that it is one.
+                if error.args[0].code() not in _UNSETTLED or time.monotonic() > deadline:
+                    raise
+                time.sleep(_LOOK_SECONDS)
+            else:
+                consumer.close()
+                return {(tp.topic, tp.partition): max(0, tp.offset) for tp in answer}
 
     def _admin(self) -> AdminClient:
         """Return a new client: one that lived through a broker's death may wait for its coordinator in vain."""

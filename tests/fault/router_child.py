@@ -1,10 +1,12 @@
 """A router in a process of its own that can be told to kill or to pause itself at a step of its loop.
 
-    python -m tests.fault.router_child FOLDER INSTANCE [STEP WHEN NTH SIGNAL]
+    python -m tests.fault.router_child FOLDER INSTANCE [STEP WHEN NTH SIGNAL [BATCH_RECORDS]]
 
 It prints "ready" when every task it owns is open, and stops on SIGTERM. With a step it sends itself the signal right
-before or after the NTH call of that step; the steps are the calls that `axis.consumers.route.RouterTask` makes. WHEN
-may also be "half" (append: half of the batch is written) and "sent" (commit: the request has left, no answer came).
+before or after the NTH call of that step; the steps are the calls that `axis.consumers.route.RouterTask` makes. The calls
+of a transaction are counted for each task by itself, the others for the process. WHEN may also be "half" (append: half
+of the batch is written) and "sent" (commit: the request has left, no answer came). With BATCH_RECORDS its batches hold
+so many at most, and the first express batch comes to be decided when the first piece of the first standard batch just is.
 """
 
 import asyncio
@@ -12,6 +14,8 @@ import inspect
 import os
 import signal
 import sys
+import threading
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -21,12 +25,16 @@ from typing import Any, Final
 from aiokafka.conn import AIOKafkaConnection
 
 from axis.apps.router import NewTransaction, Router
+from axis.consumers.decide import Batch
+from axis.consumers.examine import Candidate
 from axis.consumers.route import Equipment
+from axis.core.topics import SUBMISSIONS_EXPRESS
 from axis.ports import Append, Transaction
 from axis.settings import load
 from axis.telemetry.logs import configure_logs
 
 TRANSACTION: Final = frozenset({"open", "missing_topics", "begin", "append", "advance", "commit"})
+WAIT_SECONDS: Final = 30.0
 EQUIPMENT: Final = {
     "submissions": frozenset({"rewind", "take"}),
     "changelog": frozenset({"restore"}),
@@ -38,7 +46,7 @@ EQUIPMENT: Final = {
 
 @dataclass(slots=True)
 class Trap:
-    """Sends the process a signal at one call of one step."""
+    """Sends the process a signal at one call of one step, counting the calls that are made through it."""
 
     step: str = ""
     when: str = ""
@@ -95,13 +103,64 @@ class HalfAppending(Trapped):
         return await self._awaited("append", self._port.append, appends)
 
 
+class Meeting:
+    """Lets express work wait until standard work is being decided, and that until the express work is there."""
+
+    def __init__(self) -> None:
+        self._examined = threading.Event()
+        self._begun = threading.Event()
+        self._arrived = threading.Event()
+
+    def arranged(self, equipment: Equipment) -> Equipment:
+        """Return the equipment with an examiner and a decider that wait for each other."""
+        examiner, decider = equipment.examiner, equipment.decider
+        examiner.complete = partial(self._complete, examiner.complete)  # type: ignore[method-assign]
+        decider.extend = partial(self._extend, decider.extend)  # type: ignore[method-assign]
+        return equipment
+
+    async def _complete(
+        self,
+        complete: Callable[..., Any],
+        candidates: Sequence[Candidate],
+        *arguments: Any,  # noqa: ANN401
+    ) -> None:
+        if candidates[0].record.topic == SUBMISSIONS_EXPRESS:
+            self._examined.set()
+            await asyncio.to_thread(_until, self._begun)
+            await complete(candidates, *arguments)
+            self._arrived.set()
+        else:
+            # The thread that decides examines as well.
+            await asyncio.to_thread(_until, self._examined)
+            await complete(candidates, *arguments)
+
+    def _extend(
+        self,
+        extend: Callable[..., int],
+        batch: Batch,
+        candidates: Sequence[Candidate],
+        limit_bytes: int,
+    ) -> int:
+        if candidates[0].record.topic != SUBMISSIONS_EXPRESS:
+            self._begun.set()
+            _until(self._arrived)
+        return extend(batch, candidates, limit_bytes)
+
+
+def _until(event: threading.Event) -> None:
+    assert event.wait(WAIT_SECONDS), "the other lane did not come"
+
+
 class TrappedRouter(Router):
     """A router whose ports are trapped."""
 
     trap = Trap()
+    meeting: Meeting | None = None
 
     async def _equipment(self, *arguments: Any) -> Equipment:  # noqa: ANN401 - handed on
         equipment = await super()._equipment(*arguments)
+        if self.meeting is not None:
+            equipment = self.meeting.arranged(equipment)
         trapped = {
             name: Trapped(getattr(equipment, name), steps, self.trap) for name, steps in EQUIPMENT.items()
         }
@@ -111,7 +170,8 @@ class TrappedRouter(Router):
         make = super()._kafka_transactions(*arguments)
 
         def trapped(number: int) -> Transaction:
-            return HalfAppending(make(number), TRANSACTION - {"append"}, self.trap)
+            # Tasks run side by side: only a task's own second call says that its first transaction is over.
+            return HalfAppending(make(number), TRANSACTION - {"append"}, replace(self.trap))
 
         return trapped
 
@@ -119,18 +179,23 @@ class TrappedRouter(Router):
 def _watch_requests(trap: Trap) -> None:
     """Spring the trap when a request to end a transaction has been handed to the kernel."""
     send = AIOKafkaConnection.send
+    traps: defaultdict[str, Trap] = defaultdict(lambda: replace(trap))
 
     def watched(connection: AIOKafkaConnection, request: Any, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401
         answer = send(connection, request, *arguments, **options)
         if type(request).__name__ == "EndTxnRequest":
-            trap.spring("commit", "sent")
+            traps[request._transactional_id].spring("commit", "sent")
         return answer
 
     AIOKafkaConnection.send = watched
 
 
-async def _run(folder: Path, instance: str) -> None:
-    router = TrappedRouter(load(folder), instance)
+async def _run(folder: Path, instance: str, batch_records: int | None) -> None:
+    settings = load(folder)
+    if batch_records is not None:
+        TrappedRouter.meeting = Meeting()
+        settings = replace(settings, router=replace(settings.router, batch_records=batch_records))
+    router = TrappedRouter(settings, instance)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, router.stop)
     await router.run(lambda _port: print("ready", flush=True))  # noqa: T201 - the parent waits for it
 
@@ -140,4 +205,4 @@ if __name__ == "__main__":
     if len(sys.argv) > 3:
         TrappedRouter.trap = Trap(sys.argv[3], sys.argv[4], int(sys.argv[5]), signal.Signals[sys.argv[6]])
         _watch_requests(TrappedRouter.trap)
-    asyncio.run(_run(Path(sys.argv[1]), sys.argv[2]))
+    asyncio.run(_run(Path(sys.argv[1]), sys.argv[2], int(sys.argv[7]) if len(sys.argv) > 7 else None))

@@ -54,6 +54,14 @@ class Watch:
         self.restored[task] = restored
         self.inner.opened(task, restored)
 
+    def delayed(self, task: int, error: Unavailable, retry_in_seconds: float) -> None:
+        """An examination waits."""
+        self.inner.delayed(task, error, retry_in_seconds)
+
+    def resumed(self, task: int) -> None:
+        """It waits no more."""
+        self.inner.resumed(task)
+
 
 class WatchedRouter(Router):
     """A router that can be asked what its tasks met."""
@@ -92,14 +100,22 @@ class RouterChild:
         instance: the router's instance.
         trap: step, when and nth call at which it sends itself the signal; none: it runs until told to stop.
         number: the signal.
+        batch_records: most submissions of a batch, of a router that decides an express batch amid a standard one.
     """
 
     def __init__(
-        self, settings: Settings, instance: str, *trap: str, number: signal.Signals = signal.SIGKILL
+        self,
+        settings: Settings,
+        instance: str,
+        *trap: str,
+        number: signal.Signals = signal.SIGKILL,
+        batch_records: int | None = None,
     ) -> None:
         self._folder = settings.folder
         self._instance = instance
         self._trap = (*trap, number.name) if trap else ()
+        if batch_records is not None:
+            self._trap += (str(batch_records),)
         self._log = self._folder / f"router-child-{instance}.log"
 
     async def __aenter__(self) -> Self:

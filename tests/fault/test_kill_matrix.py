@@ -1,22 +1,25 @@
 """SIGKILL between every two calls of the router's loop; "after" one call is "before" the next one.
 
 The first calls of the loop write nothing, so a router that dies at each of them in turn must leave no trace at all.
-From `begin` on every gap is a case of its own. There the router dies in its second batch: the first one is behind it
-and must not come again.
+From `begin` on every gap is a case of its own. There the router dies in the second batch of one of its tasks, or when two
+batches of any tasks are stored (`apply`): so one at least is committed, and must not come again.
 """
 
 import signal
 
 import pytest
 
+from axis.core.topics import SUBMISSIONS_STANDARD
 from tests.fault.installation import Installation
 from tests.fault.judging import assert_both_hold, assert_holds, routed
 from tests.fault.oracle import Oracle
 from tests.fault.routers import RouterChild, WatchedRouter, bury_dead_members, routing
-from tests.fault.sending import Senders
+from tests.fault.sending import OFFICE, Senders
 
 pytestmark = pytest.mark.kafka
 
+PIECE_RECORDS = 16
+"""As many submissions of a batch are decided at once."""
 WITHOUT_EFFECT = [
     ("open", "before"),
     ("open", "after"),
@@ -69,6 +72,22 @@ async def test_a_router_that_dies_while_it_writes_loses_and_doubles_nothing(
     async with Senders.open(site.settings) as senders:
         await senders.publish_batch()
     await killed_at(site, step, when, 2)
+    async with routing(WatchedRouter(site.settings)):
+        await routed(oracle)
+    await assert_holds(oracle)
+
+
+async def test_a_router_that_dies_amid_a_large_batch_keeps_the_express_work_that_went_between(
+    site: Installation, oracle: Oracle
+) -> None:
+    """An express transaction between two pieces of a standard batch stands; of that batch nothing does until it is routed."""
+    async with Senders.open(site.settings, [OFFICE]) as senders:
+        await senders.publish_batch(60)
+    async with RouterChild(site.settings, "0", "append", "half", "2", batch_records=100) as victim:
+        assert await victim.ended() == -signal.SIGKILL
+    await bury_dead_members(site.settings)
+    [((lane, _), lag)] = [(place, lag) for place, lag in oracle.lag().items() if lag]
+    assert (lane, lag > PIECE_RECORDS) == (SUBMISSIONS_STANDARD, True)
     async with routing(WatchedRouter(site.settings)):
         await routed(oracle)
     await assert_holds(oracle)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka import TopicPartition
@@ -328,14 +329,37 @@ def test_replay_of_an_unknown_topic_is_refused(played: Played) -> None:
 
 
 def test_the_command_writes_rows_without_content(played: Played, axis: Command) -> None:
-    """CSV and JSON lines have the same records, and no subject of any document."""
+    """Every form has the same records, and no subject of any document."""
     arguments = ("replay", "--since", "24h", "--topic", "submissions", "--topic", "receipts")
-    lines, table = axis(played, *arguments, "-o", "jsonl"), axis(played, *arguments, "-o", "csv")
-    rows = [json.loads(line) for line in lines.out.splitlines()]
-    cells = list(csv.DictReader(StringIO(table.out.removeprefix("\ufeff"))))
-    assert [row["place"] for row in rows] == [cell["place"] for cell in cells]
+    forms = {form: axis(played, *arguments, "-o", form).out for form in ("jsonl", "json", "csv", "table")}
+    rows = [json.loads(line) for line in forms["jsonl"].splitlines()]
+    assert json.loads(forms["json"]) == rows
+    cells = list(csv.DictReader(StringIO(forms["csv"].removeprefix("\ufeff"))))
+    places = [row["place"] for row in rows]
+    assert [cell["place"] for cell in cells] == places
+    assert [word for word in forms["table"].split() if word in places] == places
     assert len(rows) == 8 + 6
-    assert SUBJECT not in lines.out + table.out
+    assert SUBJECT not in "".join(forms.values())
+
+
+def test_the_command_reads_a_part(played: Played, axis: Command) -> None:
+    """`--until`, `--org` and `--from-offset` cut the same rows where they should."""
+
+    def replayed(*arguments: str) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = json.loads(axis(played, "replay", *arguments, "-o", "json").out)
+        return rows
+
+    rows = replayed("--topic", "submissions", "--topic", "receipts")
+    middle = rows[len(rows) // 2]["appended_at"]
+    early = [row for row in rows if row["appended_at"] < middle]
+    assert replayed("--topic", "submissions", "--topic", "receipts", "--until", middle) == early != []
+    mine = replayed("--topic", "submissions", "--topic", "receipts", "--org", DEPARTMENT)
+    assert [row["what"] for row in mine] == ["DOCUMENT", "SUBMISSION_ACCEPTANCE"]
+    assert {row["message_id"] for row in mine} == {played.broadcast.message_id}
+    lane = played.document.topic
+    partition = next(row["place"].split("/")[1] for row in rows if row["place"].startswith(lane))
+    part = replayed("--topic", lane, "--from-offset", f"{partition}:1-2")
+    assert [row["place"] for row in part] == [f"{lane}/{partition}/{offset}" for offset in (1, 2)]
     wrong = axis(played, "replay", "--from-offset", "first")
     assert (wrong.code, "P:O" in wrong.error) == (2, True)
 
@@ -384,26 +408,36 @@ def test_receipts_are_found_by_what_they_say(played: Played, axis: Command) -> N
 
 
 def test_receipts_are_followed_as_they_come(falsifiable: Played) -> None:
-    """A receipt that is recorded while somebody follows is shown at once, verified or not."""
+    """Receipts that are recorded while somebody follows are shown at once: a forged one, and one by the axis."""
     command = [sys.executable, "-m", "axis.cli.main", "receipts", "follow", "-o", "jsonl", "--data"]
     with subprocess.Popen(
         [*command, str(falsifiable.settings.folder)], stdout=subprocess.PIPE, text=True
     ) as follower:
         try:
-            lines: list[str] = []
-            asyncio.run(_written_until_seen(falsifiable, follower, lines))
+            forged, genuine = asyncio.run(_followed(falsifiable, follower))
         finally:
             follower.terminate()
-    row = json.loads(lines[0])
-    assert (row["verified"], row["reason"]) == (False, Reason.CERTIFICATE_NOT_ENROLLED)
+    assert (forged["verified"], forged["reason"]) == (False, Reason.CERTIFICATE_NOT_ENROLLED)
+    assert (genuine["verified"], genuine["event"]) == (True, "SUBMISSION_ACCEPTANCE")
 
 
-async def _written_until_seen(played: Played, follower: "subprocess.Popen[str]", lines: list[str]) -> None:
-    """Write forged receipts until the follower, which starts to read at some moment, shows one."""
+async def _followed(
+    played: Played, follower: "subprocess.Popen[str]"
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Write forged receipts until the follower, which starts to read at some moment, shows one; then publish a document.
+
+    Returns:
+        The first row that it shows, and the row about the document.
+    """
     assert follower.stdout is not None
-    reading = asyncio.create_task(asyncio.to_thread(follower.stdout.readline))
+    read = follower.stdout.readline
+    reading = asyncio.create_task(asyncio.to_thread(read))
     async with asyncio.timeout(90):
         while not reading.done():
             await write(played.settings, RECEIPTS, forged_acceptance(played, played.settings.node, WARD))
             await asyncio.wait([reading], timeout=0.5)
-    lines.append(reading.result())
+        first = row = json.loads(reading.result())
+        published = await route_one(played.settings, (WARD,))
+        while row["message_id"] != published.message_id:
+            row = json.loads(await asyncio.to_thread(read))
+    return first, row

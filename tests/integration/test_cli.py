@@ -25,9 +25,11 @@ def test_a_document_travels_from_publish_to_the_receipt_of_its_hand_over(
     attachment = tmp_path / "phụ lục.xlsx"
     attachment.write_bytes(os.urandom(200_000))
     words = ["--subject", "Kế hoạch \x1b[31mquý IV", "--urgency", "flash", "--number", "12", "--due", "24h"]
-    addressed = ["--as", PROVINCE, "--to", "H56.14812"]
+    addressed = ["--as", PROVINCE, "--to", "H56.14812,H56.14818"]
     [sent] = site.rows("publish", letter, attachment, *addressed, *words)
-    assert (sent["state"], sent["recipients"][0]["outcome"]) == ("accepted", "CONSIGNED")
+    assert sent["state"] == "accepted"
+    consigned = [(each["recipient"], each["outcome"]) for each in sent["recipients"]]
+    assert consigned == [("H56.14812", "CONSIGNED"), ("H56.14818", "CONSIGNED")]
 
     listed = site.run("inbox", "list", "--as", "H56.14812")
     assert sent["message_id"] in listed.stdout
@@ -59,10 +61,10 @@ def test_a_document_travels_from_publish_to_the_receipt_of_its_hand_over(
 
 
 def test_a_dry_run_says_who_would_receive_and_sends_nothing(site: Installation, letter: Path) -> None:
-    """`--dry-run` names the members of a group and leaves neither a submission behind nor a document in an inbox."""
-    options = ["--as", "H56.01", "--to", "@bim-son", "--subject", "Thử", "--dry-run"]
+    """`--dry-run` names a code and the members of a group and leaves neither a submission behind nor a document in an inbox."""
+    options = ["--as", "H56.01", "--to", "H56.14932,@bim-son", "--subject", "Thử", "--dry-run"]
     [preview] = site.rows("publish", letter, *options)
-    assert preview["recipients"] == ["H56.14812", "H56.14818"]
+    assert preview["recipients"] == ["H56.14812", "H56.14818", "H56.14932"]
     journal = Journal(site.folder / "nodes" / "H56.01" / "journal.db")
     assert journal.submissions() == []
     journal.close()

@@ -5,19 +5,26 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from threading import Timer
+from typing import Final
 
 import psutil
 import pytest
 
-from axis.apps.demo import documents
+from axis.apps.demo import accounting, documents
 from axis.apps.demo.claims import Claim, Findings, Phrase
 from axis.apps.demo.programme import STEPS, StepResult
+from axis.apps.demo.replayed import Reading
 from axis.cli.demo import exit_code
 from axis.cli.exit_codes import ExitCode
+from axis.consumers.replay import DOCUMENT, Verdict
 from axis.core.envelope import Urgency
+from axis.core.history import Entry, EstablishedEnvelope, EstablishedReceipt
+from tests.unit.core.history_model import SENDERS, History, Model
 
 DEADLINE_SECONDS = 300
 COMMAND = (sys.executable, "-m", "axis.cli.main", "demo")
@@ -116,6 +123,78 @@ def test_the_status_is_zero_only_when_everything_held() -> None:
     assert exit_code(_results([])) is ExitCode.NOT_VERIFIED
     assert exit_code(_results()[:-1]) is ExitCode.NOT_VERIFIED
     assert exit_code([]) is ExitCode.NOT_VERIFIED
+
+
+def _worked() -> History:
+    """Return what a correct axis leaves behind: a document to two, a repetition, a refusal, a hand-over."""
+    model = Model()
+    model.accept(SENDERS[0], SENDERS[1:])
+    model.repeat(0)
+    model.refuse(SENDERS[1], "recipients-empty")
+    model.hand_over(0)
+    return model.history
+
+
+def _last_step(*, replayed: History, reconciled: History) -> list[StepResult]:
+    """Return the results of a demo whose last step replayed and reconciled these, and whose other claims held."""
+    counts: Counter[tuple[str, str, str]] = Counter(
+        (entry.place.topic, _kind(entry), Verdict.VERIFIED)
+        for entries in (replayed.submissions, *replayed.inboxes.values())
+        for entry in entries
+    )
+    report = reconciled.judged()
+    found = (accounting._replayed(Reading(Path(), counts), report), accounting._reconciled(report), _HELD)
+    return _results(*([_HELD] for _ in STEPS[:-1]), found)
+
+
+def _kind(entry: Entry) -> str:
+    match entry.content:
+        case EstablishedReceipt(event=event):
+            return event
+        case _:
+            return DOCUMENT
+
+
+def _second_copy(history: History) -> None:
+    """Deliver a document once more."""
+    inbox = history.inboxes[SENDERS[1]]
+    copy = next(entry for entry in inbox if isinstance(entry.content, EstablishedEnvelope))
+    inbox.append(replace(copy, place=replace(copy.place, offset=len(inbox))))
+
+
+_SABOTAGE: Final[dict[str, Callable[[History], object]]] = {
+    "a second copy": _second_copy,
+    "an answer missing": lambda history: history.inboxes[SENDERS[1]].pop(),
+    "an inbox lost": lambda history: history.inboxes.pop(SENDERS[2]),
+    "a receipt missing": lambda history: history.receipts.pop(0),
+}
+
+
+def test_the_last_step_holds_over_a_correct_history() -> None:
+    """What a correct axis leaves behind must be found correct, or the next test proves nothing."""
+    history = _worked()
+    assert exit_code(_last_step(replayed=history, reconciled=history)) is ExitCode.OK
+
+
+@pytest.mark.parametrize("sabotage", _SABOTAGE.values(), ids=_SABOTAGE)
+def test_the_last_step_fails_over_a_history_that_does_not_agree(
+    sabotage: Callable[[History], object],
+) -> None:
+    """With one thing too many or too few, reconciliation must not hold, nor the step, and the status is 3."""
+    history = _worked()
+    sabotage(history)
+    results = _last_step(replayed=history, reconciled=history)
+    assert not results[-1].findings.claims[1].held
+    assert exit_code(results) is ExitCode.NOT_VERIFIED
+
+
+def test_the_last_step_fails_where_replay_counts_otherwise() -> None:
+    """A replay that read one record more than was reconciled must not hold, and the status is 3."""
+    more = _worked()
+    _second_copy(more)
+    results = _last_step(replayed=more, reconciled=_worked())
+    assert [claim.held for claim in results[-1].findings.claims] == [False, True, True]
+    assert exit_code(results) is ExitCode.NOT_VERIFIED
 
 
 def test_documents_are_what_they_say() -> None:

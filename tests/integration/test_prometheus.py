@@ -1,4 +1,4 @@
-"""A real Prometheus reads the axis with the shipped configuration."""
+"""A real Prometheus reads a running router with the shipped configuration."""
 
 import json
 import shutil
@@ -14,19 +14,16 @@ from urllib.request import urlopen
 
 import pytest
 
-from axis.core.addressing import Level
-from axis.core.disposition import Disposition, Reason
-from axis.core.envelope import Urgency
-from axis.core.receipt import Event
-from axis.telemetry.exposition import TelemetryServer, process_registry
-from axis.telemetry.health import Health
-from axis.telemetry.metrics import Metrics
-from axis.telemetry.vocabulary import CertificateUsage, GroupClass, Stage, TopicClass, TransactionResult
+from tests.integration.installation import Installation
 
-pytestmark = pytest.mark.prometheus
+pytestmark = [pytest.mark.prometheus, pytest.mark.kafka]
 
 CONFIG = Path(__file__).parents[2] / "config" / "prometheus"
 READY_SECONDS = 60.0
+COMMUNE = "H56.14812"
+# Scraped twice, and after the router measured that the hand-over is committed.
+SEEN = """count_over_time(up{job="axis-router"}[1m]) >= 2 and on (instance) axis_deliveries_total == 1
+    and on (instance) axis_consumer_lag_records{topic="submissions-standard"} == 0"""
 Query = Callable[..., dict[str, Any]]
 
 
@@ -45,45 +42,39 @@ def _free_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def router() -> Iterator[TelemetryServer]:
-    """A telemetry server that has seen one busy minute."""
-    registry = process_registry()
-    metrics = Metrics(registry, config_hash="0123456789abcdef")
-    health = Health("router", {"broker": "connected"}, metrics, monotonic=lambda: 0.0)
-    health.beat()
-    health.report("broker", passed=True, got="connected to 1 broker")
-    for urgency in Urgency:
-        metrics.consignments_published[urgency].inc(10)
-        metrics.inbox_latency_seconds[urgency].observe(0.08)
-    metrics.verifications[Disposition.ACCEPTED, None].inc(50)
-    metrics.verifications[Disposition.REFUSED, Reason.EXPIRED].inc()
-    metrics.deliveries_routed[Level.WARD].inc(166)
-    metrics.receipts[Event.SUBMISSION_ACCEPTANCE].inc(50)
-    metrics.transactions[TransactionResult.COMMITTED].inc(5)
-    metrics.stage_duration_seconds[Stage.VERIFY].observe(0.002)
-    metrics.consumer_lag_records[GroupClass.ROUTER, TopicClass.SUBMISSIONS_EXPRESS].set(3)
-    metrics.consumer_lag_seconds[GroupClass.ROUTER, TopicClass.SUBMISSIONS_EXPRESS].set(0.5)
-    metrics.certificate_not_after_timestamp_seconds.labels("H56.14812", CertificateUsage.SIGNATURE).set(
-        4_000_000_000
-    )
-    server = TelemetryServer("127.0.0.1", 0, registry, health)
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="module")
-def query(router: TelemetryServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Query]:
-    """Ask a Prometheus that runs on a copy of the shipped configuration and has scraped the router twice."""
+def program() -> str:
+    """The path of Prometheus; asked for first, so that no site is started where there is none."""
     program = shutil.which("prometheus")
     if program is None:
         pytest.skip("prometheus is not installed (Debian: apt install prometheus)")
+    return program
+
+
+@pytest.fixture(scope="module")
+def published(program: str, site: Installation) -> str:  # noqa: ARG001 - before the site
+    """The id of the one document of the site; its recipient has taken it."""
+    document = site.folder.parent / "Công văn.pdf"
+    document.write_bytes(b"%PDF-1.7\n")
+    message_id = site.publish(document, to=COMMUNE)
+    taken = site.run("inbox", "take", message_id, "--as", COMMUNE, "--to", site.folder.parent / "taken")
+    assert taken.returncode == 0, taken.stderr
+    return message_id
+
+
+@pytest.fixture(scope="module")
+def query(
+    program: str,
+    site: Installation,
+    published: str,  # noqa: ARG001 - happens before
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Query]:
+    """Ask a Prometheus that runs on a copy of the shipped configuration and has read what the router did."""
     folder = tmp_path_factory.mktemp("prometheus") / "config"
     shutil.copytree(CONFIG, folder)
     port = _free_port()
     config = (folder / "prometheus.yml").read_text(encoding="utf-8")
     for old, new in (
-        ("127.0.0.1:9464", f"127.0.0.1:{router.port}"),
+        ("127.0.0.1:9464", f"127.0.0.1:{site.port}"),
         ("127.0.0.1:9090", f"127.0.0.1:{port}"),
         ("15s", "1s"),
         ("10s", "1s"),
@@ -104,18 +95,16 @@ def query(router: TelemetryServer, tmp_path_factory: pytest.TempPathFactory) -> 
 
     def scraped() -> bool:
         try:
-            result = ask("/api/v1/query", query='count_over_time(up{job="axis-router"}[1m]) >= 2')["data"][
-                "result"
-            ]
+            return bool(ask("/api/v1/query", query=SEEN)["data"]["result"])
         except URLError:
             return False
-        return bool(result)
 
     arguments = [
         program,
         f"--config.file={folder / 'prometheus.yml'}",
         f"--storage.tsdb.path={folder.parent / 'data'}",
         f"--web.listen-address=127.0.0.1:{port}",
+        "--enable-feature=exemplar-storage",
         "--log.level=warn",
     ]
     with (
@@ -123,7 +112,7 @@ def query(router: TelemetryServer, tmp_path_factory: pytest.TempPathFactory) -> 
         subprocess.Popen(arguments, stderr=log) as process,
     ):
         try:
-            _wait_for(lambda: process.poll() is not None or scraped(), "two scrapes of the router")
+            _wait_for(lambda: process.poll() is not None or scraped(), "what the router did")
             assert process.poll() is None, (folder.parent / "prometheus.log").read_text(encoding="utf-8")
             yield ask
         finally:
@@ -142,21 +131,46 @@ def value(query: Query, expression: str) -> float:
     [
         ('up{job="axis-router"}', 1),
         ("axis_ready", 1),
-        ("sum(axis_consignments_published_total)", 50),
-        ('axis_consignments_published_total{priority="very_urgent"}', 10),
-        ('axis_verifications_total{result="refused", reason="expired"}', 1),
+        ('sum(axis_consignments_published_total{channel="kafka"})', 1),
+        ('axis_consignments_published_total{priority="normal"}', 1),
+        ("sum(axis_inbox_latency_seconds_count)", 1),
+        ('count(axis_inbox_latency_seconds_bucket{le="60.0"})', 5),
         ('axis_verifications_total{result="quarantined", reason="signature-invalid"}', 0),
-        ('axis_deliveries_routed_total{level="ward"}', 166),
-        ('axis_receipts_total{event="SUBMISSION_ACCEPTANCE"}', 50),
-        ('sum(axis_inbox_latency_seconds_bucket{le="60.0"})', 5),
-        ('axis_consumer_lag_seconds{group="router", topic="submissions-express"}', 0.5),
-        ('axis_config_hash_info{hash="0123456789abcdef"}', 1),
-        ("histogram_quantile(0.5, sum by (le) (axis_inbox_latency_seconds_bucket)) < bool 0.1", 1),
+        ("sum(axis_deliveries_routed_total)", 1),
+        ('axis_receipts_total{event="SUBMISSION_ACCEPTANCE", status="none"}', 1),
+        ('axis_receipts_total{event="CONTENT_HANDOVER", status="01"}', 1),
+        ("sum by (status) (axis_receipt_latency_seconds_count{status='01'})", 1),
+        ('axis_deliveries_total{outcome="fetched"}', 1),
+        ("axis_stage_duration_seconds_count{stage='deliver'} > bool 0", 1),
+        ('axis_consumer_lag_records{group="router", topic="submissions-standard"}', 0),
+        ('count(axis_build_info{revision=~"[0-9a-f]{12}"})', 1),
     ],
 )
-def test_prometheus_reads_our_metrics(query: Query, expression: str, expected: float) -> None:
-    """What the router counted is what Prometheus answers."""
+def test_prometheus_reads_what_a_running_router_did(query: Query, expression: str, expected: float) -> None:
+    """One document that was published and taken stands in every count of it."""
     assert value(query, expression) == expected
+
+
+@pytest.mark.parametrize("histogram", ["axis_inbox_latency_seconds", "axis_verification_duration_seconds"])
+def test_an_exemplar_leads_to_the_log(query: Query, published: str, histogram: str) -> None:
+    """Whoever sees a slow document in a histogram learns its message id."""
+    found = query(
+        "/api/v1/query_exemplars",
+        query=f"{histogram}_bucket",
+        start=str(time.time() - 600),
+        end=str(time.time()),
+    )["data"]
+    labels = [each["labels"] for series in found for each in series["exemplars"]]
+
+    assert {"message_id": published} in labels
+
+
+@pytest.mark.parametrize("path", ["healthz", "readyz"])
+def test_the_same_router_says_that_it_is_well(query: Query, site: Installation, path: str) -> None:  # noqa: ARG001
+    """What asks for health, a supervisor or a load balancer, is answered by the router that is scraped."""
+    with urlopen(f"http://127.0.0.1:{site.port}/{path}", timeout=10) as answer:
+        body = json.load(answer)
+    assert (answer.status, body.get("passed", body.get("ready"))) == (200, True)
 
 
 def test_a_router_has_a_bounded_number_of_series(query: Query) -> None:

@@ -4,6 +4,9 @@ import asyncio
 import os
 import sys
 import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 
@@ -13,27 +16,67 @@ from axis.consumers.route import Turn
 DEADLINE_SECONDS = 30
 
 
-async def test_work_goes_by_its_turn_and_then_in_the_order_in_which_it_came() -> None:
-    """What waits while a piece is computed is sorted; the piece itself is finished."""
+@asynccontextmanager
+async def held_up(bench: PriorityWorkbench) -> AsyncIterator[None]:
+    """Keep the thread busy while the block puts work in line; then let it go on."""
     begun, go_on = threading.Event(), threading.Event()
-    done: list[tuple[Turn, int]] = []
 
-    def first() -> None:
+    def hold() -> None:
         begun.set()
         go_on.wait(DEADLINE_SECONDS)
 
+    holding = asyncio.create_task(bench.run(Turn.EXPRESS, hold))
+    await asyncio.to_thread(begun.wait, DEADLINE_SECONDS)
+    yield
+    # Each has put its work in line once the loop has gone round.
+    await asyncio.sleep(0)
+    go_on.set()
+    await holding
+
+
+async def test_work_goes_by_its_turn_then_piece_by_piece_then_as_it_came() -> None:
+    """Express first; and the first piece of a small batch goes before the second one of a large batch."""
+    done: list[tuple[Turn, int, str]] = []
     with PriorityWorkbench() as bench:
-        waiting = [asyncio.create_task(bench.run(Turn.EXAMINATION, first))]
-        await asyncio.to_thread(begun.wait, DEADLINE_SECONDS)
-        for number, turn in enumerate((*reversed(Turn), *reversed(Turn))):
-            work = bench.run(turn, lambda turn=turn, number=number: done.append((turn, number)))  # type: ignore[misc] # bound per piece
-            waiting.append(asyncio.create_task(work))
-        # Each has put its work in line once the loop has gone round.
-        await asyncio.sleep(0)
-        go_on.set()
+        async with held_up(bench):
+            waiting = [
+                asyncio.create_task(bench.run(turn, partial(done.append, (turn, number, batch)), number))
+                for turn in (Turn.EXAMINATION, Turn.EXPRESS)
+                for batch, pieces in (("large", 2), ("small", 1))
+                for number in range(pieces)
+            ]
         await asyncio.gather(*waiting)
-    assert done == sorted(done)
-    assert len(done) == 2 * len(Turn)
+    assert done == [
+        (turn, number, batch)
+        for turn in (Turn.EXPRESS, Turn.EXAMINATION)
+        for number, batch in ((0, "large"), (0, "small"), (1, "large"))
+    ]
+
+
+async def test_a_flood_of_express_work_does_not_stop_the_rest() -> None:
+    """What waits longest has its turn now and then."""
+    done: list[Turn] = []
+    with PriorityWorkbench() as bench:
+        async with held_up(bench):
+            waiting = [
+                asyncio.create_task(bench.run(turn, partial(done.append, turn)))
+                for turn in (Turn.EXAMINATION, *[Turn.EXPRESS] * 20)
+            ]
+        await asyncio.gather(*waiting)
+    assert 0 < done.index(Turn.EXAMINATION) < 10
+
+
+async def test_work_that_nobody_waits_for_is_not_done() -> None:
+    """After a rebalance a batch in line would keep the thread from what is wanted."""
+    done: list[str] = []
+    with PriorityWorkbench() as bench:
+        async with held_up(bench):
+            given_up = asyncio.create_task(bench.run(Turn.DECISION, partial(done.append, "given up")))
+            wanted = asyncio.create_task(bench.run(Turn.DECISION, partial(done.append, "wanted")))
+            await asyncio.sleep(0)
+            given_up.cancel()
+        await wanted
+    assert done == ["wanted"]
 
 
 async def test_what_work_raises_is_raised_where_it_was_ordered() -> None:

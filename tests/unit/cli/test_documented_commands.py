@@ -53,6 +53,20 @@ def test_every_command_of_a_page_can_be_given(path: Path) -> None:
     assert {command: fault for command, fault in faults.items() if fault} == {}
 
 
+def test_a_newcomer_can_type_the_readme() -> None:
+    """Whoever opens a terminal for a block of the README finds `axis` there, and the document to publish."""
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    blocks = [
+        block for block in re.findall(r"^```.*?^```", page, re.MULTILINE | re.DOTALL) if "\naxis " in block
+    ]
+    published = re.findall(r"^axis publish (\S+)", page, re.MULTILINE)
+
+    assert [block for block in blocks if "\nsource .venv/bin/activate\naxis " not in block] == []
+    assert "make setup" in blocks[0]
+    assert published
+    assert [file for file in published if not (ROOT / file).is_file()] == []
+
+
 def test_every_command_that_a_message_names_can_be_given() -> None:
     """What a message tells people to run is a command with options that exist."""
     faults = {

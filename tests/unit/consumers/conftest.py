@@ -2,6 +2,7 @@
 
 import pytest
 
+from axis.consumers import route
 from tests.unit.consumers.town import Town, found_town
 
 
@@ -9,3 +10,10 @@ from tests.unit.consumers.town import Town, found_town
 def town(tmp_path_factory: pytest.TempPathFactory) -> Town:
     """Everybody with keys, issued once."""
     return found_town(tmp_path_factory.mktemp("town"))
+
+
+@pytest.fixture
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pieces of three records, so that a few submissions have boundaries between them."""
+    monkeypatch.setattr(route, "_PIECE_RECORDS", 3)
+    monkeypatch.setattr(route, "_EXPRESS_RECORDS", 2)

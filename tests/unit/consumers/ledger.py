@@ -212,6 +212,26 @@ class Ledger:
         raise AssertionError(f"{key.decode()} was passed and not parked in the same transaction")
 
 
+def routed(site: Site) -> list[Commit]:
+    """Return the router's commits."""
+    return [commit for commit in site.bus.commits if commit.writer is not None]
+
+
+def lanes(site: Site) -> list[set[PartitionId]]:
+    """Return whose positions each of the router's commits advances."""
+    return [set(commit.positions) for commit in routed(site)]
+
+
+def reasons(site: Site) -> list[str | None]:
+    """Return the reasons in the legal record, in order."""
+    found = []
+    for record in site.bus.records(RECEIPTS):
+        signed = decode(record.value or b"")
+        assert isinstance(signed, SignedReceipt)
+        found.append(decode_receipt(signed.statement).reason)
+    return found
+
+
 def _of(place: PartitionId, written: Sequence[_Written]) -> list[tuple[bytes, bytes]]:
     return [(key, value) for where, key, value in written if where == place]
 

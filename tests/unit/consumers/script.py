@@ -187,16 +187,17 @@ def rival(town: Town, each: Submission, urgency: Urgency) -> Submission:
     return submitted(each.signer, envelope, (OTHER_WARD,))
 
 
-def handover(town: Town, each: Submission, issuer: str) -> Submission:
-    """The receipt with which a recipient attests that it has a document."""
+def handover(town: Town, each: Submission, issuer: str, status: str = "01") -> Submission:
+    """The receipt with which a recipient attests that it has a document, and in which state."""
     forger = town.forgers[issuer]
     receipt = forger.handover(message_id_of(_envelope(each)), each.digest, each.signer, NOW)
+    receipt = replace(receipt, status=status)
     return Submission(
         Kind.HANDOVER,
         forger.signed(receipt, NOW),
         issuer,
         each.name,
-        f"{issuer}/{receipt.event}/{each.signer}/{each.name}",
+        f"{issuer}/{receipt.event}/{each.signer}/{each.name}/{status}",
         sha256(avro.encode_receipt(receipt)),
         each.place,
         document=each,
@@ -229,6 +230,7 @@ def _variety(town: Town) -> list[Arrival]:
         first = standard[0]
         more = [altered(first), rival(town, first, Urgency.NORMAL), rival(town, first, Urgency.FLASH)]
         receipts = [handover(town, each, OTHER_WARD) for each in (first, urgent[0])]
+        receipts.append(handover(town, first, OTHER_WARD, "03"))
         arrivals += [(each, each.place) for each in (*more, *receipts)]
         arrivals += [(receipts[0], EXPRESS), (receipts[1], STANDARD)]
     stray = document(town, STRANGER, WARD)

@@ -211,20 +211,20 @@ async def test_a_member_takes_from_committed_positions_what_it_is_given(bus: Mem
     for value in (b"a", b"b", b"c"):
         bus.append(to(IN, value))
     reader = MemoryGroupReader(bus, "group", [IN])
-    assert await reader.take([IN], 9, 0) == []
+    assert await reader.take(IN, 9, 0) == []
     assert await reader.rewind([IN]) == {IN: 0}
-    assert [each.value for each in await reader.take([IN], 2, 0)] == [b"a", b"b"]
+    assert [each.value for each in await reader.take(IN, 2, 0)] == [b"a", b"b"]
     reader.pause([IN])
-    assert await reader.take([IN], 9, 0) == []
+    assert await reader.take(IN, 9, 0) == []
     transaction = await opened(bus)
     await transaction.begin()
     await transaction.advance({IN: 1})
     await transaction.commit()
     assert await reader.rewind([IN]) == {IN: 1}
-    assert [each.value for each in await reader.take([IN], 9, 0)] == [b"b", b"c"]
+    assert [each.value for each in await reader.take(IN, 9, 0)] == [b"b", b"c"]
     reader.assign([])
     assert not reader.owns([IN])
-    assert await reader.take([IN], 9, 0) == ()
+    assert await reader.take(IN, 9, 0) == ()
 
 
 async def test_a_member_that_waits_is_woken_by_what_comes(bus: MemoryBus) -> None:
@@ -232,7 +232,7 @@ async def test_a_member_that_waits_is_woken_by_what_comes(bus: MemoryBus) -> Non
     reader = MemoryGroupReader(bus, "group", [IN])
     await reader.rewind([IN])
     async with asyncio.timeout(DEADLINE_SECONDS):
-        taking = asyncio.create_task(reader.take([IN], 9, 10 * DEADLINE_SECONDS))
+        taking = asyncio.create_task(reader.take(IN, 9, 10 * DEADLINE_SECONDS))
         await asyncio.sleep(0)
         bus.append(to(IN, b"a"))
         assert [each.value for each in await taking] == [b"a"]

@@ -1,6 +1,6 @@
 """Decisions: what a plan holds for each submission, and what an answer may depend on."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -47,7 +47,6 @@ def decided(
     store: SqliteDecisions,
     *submissions: Submission | bytes | None,
     place: PartitionId | None = None,
-    pending: Mapping[str, Decision] | None = None,
     answerable: bool = True,
     now: datetime = NOW,
 ) -> Batch:
@@ -63,7 +62,7 @@ def decided(
     for candidate in candidates:
         candidate.answerable = answerable
     decider = town.decider(store, now)
-    batch = decider.begin(town.directory, pending or {})
+    batch = Batch(town.directory)
     assert decider.extend(batch, candidates, NO_LIMIT) == len(candidates)
     return batch
 
@@ -148,16 +147,22 @@ def test_another_document_under_a_used_message_id_is_refused_and_not_remembered(
     assert written(batch, inbox_topic(OTHER_WARD)) == []
 
 
-def test_another_document_under_a_pending_message_id_is_refused(town: Town, store: SqliteDecisions) -> None:
-    """An express document that arrives while a standard one is in hand cannot take its message id."""
+@pytest.mark.parametrize("number", [0, 1])
+def test_who_asks_for_a_key_that_is_pending_waits(town: Town, store: SqliteDecisions, number: int) -> None:
+    """A rival of a document, or a hand-over of it: what is pending may still be decided otherwise."""
     letter = document(town, OFFICE, WARD)
-    pending = decided(town, store, letter)
-    batch = decided(town, store, rival(town, letter, Urgency.FLASH), pending=pending.known)
-    assert reasons(batch) == [Reason.MESSAGE_ID_CONFLICT]
-    assert batch.plan.decisions == {}
+    waits = (rival(town, letter, Urgency.FLASH), handover(town, letter, WARD))[number]
+    records = [
+        Record(EXPRESS.topic, EXPRESS.partition, offset, NOW, b"sender", each.value)
+        for offset, each in enumerate((express(town, OFFICE, WARD), waits, express(town, OFFICE, WARD)))
+    ]
+    candidates = town.examiner().examine(records, town.directory)
+    batch = Batch(town.directory, frozenset({letter.key}))
+    assert town.decider(store).extend(batch, candidates, NO_LIMIT) == 1
+    assert len(batch.plan.judgements) == 1
 
 
-@pytest.mark.parametrize("knowledge", ["nothing", "pending", "kept"])
+@pytest.mark.parametrize("knowledge", ["nothing", "kept"])
 @pytest.mark.parametrize(
     ("sender", "place", "expected"),
     [(OFFICE, EXPRESS, Reason.WRONG_LANE), (STRANGER, STANDARD, Reason.WRONG_PARTITION)],
@@ -170,7 +175,7 @@ def test_a_misplaced_copy_is_refused_whatever_was_decided(
     known = {letter.key: Decision(letter.digest, b"the receipt of the genuine one")}
     if knowledge == "kept":
         store.apply(0, list(known.items()), 1)
-    batch = decided(town, store, letter, place=place, pending=known if knowledge == "pending" else {})
+    batch = decided(town, store, letter, place=place)
     assert reasons(batch) == [expected]
     (answer,) = written(batch, RECEIPTS)
     assert statement(answer).event is Event.SUBMISSION_REJECTION
@@ -259,10 +264,8 @@ def test_a_receipt_of_hand_over_is_forwarded_once_byte_for_byte(town: Town, stor
     batch = decided(town, store, letter, receipt, receipt)
     assert written(batch, RECEIPTS)[1:] == written(batch, inbox_topic(OFFICE))[1:] == [receipt.value]
     assert batch.plan.decisions[receipt.key] == Decision(receipt.digest, None)
-    for pending in (batch.known, {}):
-        again = decided(town, store, receipt, place=EXPRESS, pending=pending)
-        assert again.plan.appends == []
-        keep(store, batch)
+    keep(store, batch)
+    assert decided(town, store, receipt, place=EXPRESS).plan.appends == []
 
 
 def test_another_receipt_of_the_same_hand_over_is_a_conflict(town: Town, store: SqliteDecisions) -> None:
@@ -277,6 +280,23 @@ def test_another_receipt_of_the_same_hand_over_is_a_conflict(town: Town, store: 
     assert statement(written(batch, inbox_topic(WARD))[-1]).reason == Reason.MESSAGE_ID_CONFLICT
 
 
+def test_a_recipient_attests_each_status_of_a_document_once(town: Town, store: SqliteDecisions) -> None:
+    """Arrived, accepted, done: each is forwarded, now and in a later batch; a second receipt of one is a conflict."""
+    letter = document(town, OFFICE, WARD)
+    arrived, accepted, done = (handover(town, letter, WARD, status) for status in ("01", "03", "06"))
+    batch = decided(town, store, letter, arrived, accepted)
+    assert written(batch, inbox_topic(OFFICE))[1:] == [arrived.value, accepted.value]
+    keep(store, batch)
+    forger = town.forgers[WARD]
+    again = forger.handover(
+        message_id_of(town.letter(OFFICE, WARD, message_id=letter.name)), letter.digest, OFFICE, NOW
+    )
+    again = replace(again, status="03", occurred_at=NOW + timedelta(seconds=1))
+    later = decided(town, store, done, accepted, forger.signed(again, NOW))
+    assert written(later, inbox_topic(OFFICE)) == [done.value]
+    assert reasons(later) == [None, None, Reason.MESSAGE_ID_CONFLICT]
+
+
 @pytest.mark.parametrize("known", [False, True])
 def test_nobody_attests_what_was_not_consigned_to_it(town: Town, store: SqliteDecisions, known: bool) -> None:
     """Neither an outsider about a document of others nor anybody about a document that nobody has seen."""
@@ -288,18 +308,6 @@ def test_nobody_attests_what_was_not_consigned_to_it(town: Town, store: SqliteDe
     assert claimed.key not in batch.plan.decisions
     answers = written(batch, inbox_topic(claimed.signer))
     assert [statement(value).event for value in answers] == [Event.SUBMISSION_REJECTION]
-
-
-def test_a_hand_over_of_what_is_only_pending_is_refused(town: Town, store: SqliteDecisions) -> None:
-    """The document may still be decided otherwise, when its batch is given up; once it is committed it may be attested."""
-    letter = document(town, OFFICE, WARD)
-    receipt = handover(town, letter, WARD)
-    backlog = decided(town, store, letter)
-    early = decided(town, store, receipt, place=EXPRESS, pending=backlog.plan.decisions)
-    assert [each.reason for each in early.plan.judgements] == [Reason.RECEIPT_NOT_ALLOWED]
-    keep(store, backlog)
-    later = decided(town, store, receipt)
-    assert [each.disposition for each in later.plan.judgements] == [Disposition.ACCEPTED]
 
 
 def test_a_hand_over_is_of_the_very_document(town: Town, store: SqliteDecisions) -> None:
@@ -341,7 +349,7 @@ def test_deciding_stops_at_a_limit_but_not_before_the_first(town: Town, store: S
     records = [Record(STANDARD.topic, 0, number, NOW, b"", each.value) for number, each in enumerate(letters)]
     candidates = town.examiner().examine(records, town.directory)
     decider = town.decider(store)
-    batch = decider.begin(town.directory, {})
+    batch = Batch(town.directory)
     assert decider.extend(batch, candidates, 1) == 1
     assert decider.extend(batch, candidates[1:], 1) == 0
     assert [judgement.record for judgement in batch.plan.judgements] == records[:1]

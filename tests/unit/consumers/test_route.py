@@ -1,7 +1,7 @@
 """The router's loop against a simple model: arrivals, piece boundaries and mishaps at every moment of its calls."""
 
 import asyncio
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate, chain, repeat
 from typing import Final
 
@@ -10,19 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from axis.consumers import route
-from axis.consumers.decide import Batch, Decider
-from axis.consumers.examine import Candidate
 from axis.core.disposition import Reason
 from axis.core.envelope import Urgency
-from axis.core.receipt import SignedReceipt
 from axis.core.topics import RECEIPTS
 from axis.ports import PartitionId, Record
-from axis.schemas import avro
 from axis.schemas.avro import Decision
 from axis.testing.bus import MemoryGroupReader, MemoryTransaction
-from axis.testing.log import Commit, deaf, outage
+from axis.testing.log import deaf, outage
 from tests.attack.forge import part
-from tests.unit.consumers.ledger import Ledger
+from tests.unit.consumers.ledger import Ledger, reasons, routed
 from tests.unit.consumers.script import (
     Mishap,
     Variety,
@@ -33,7 +29,6 @@ from tests.unit.consumers.script import (
     handover,
     play,
     rival,
-    strike,
 )
 from tests.unit.consumers.town import (
     EXPRESS,
@@ -44,6 +39,7 @@ from tests.unit.consumers.town import (
     STANDARD,
     STRANGER,
     WARD,
+    DecidedPieces,
     Site,
     Town,
     found_town,
@@ -66,30 +62,6 @@ def runner() -> Iterator[asyncio.Runner]:
     """One loop for all examples."""
     with asyncio.Runner() as runner:
         yield runner
-
-
-@pytest.fixture
-def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pieces of three records, so that a few submissions have boundaries between them."""
-    monkeypatch.setattr(route, "_PIECE_RECORDS", 3)
-    monkeypatch.setattr(route, "_EXPRESS_RECORDS", 2)
-
-
-class DecidedPieces:
-    """Stands for a decider and calls it; tells when the first piece is decided."""
-
-    def __init__(self, decider: Decider, on_first: Callable[[], object]) -> None:
-        self.begin = decider.begin
-        self._extend = decider.extend
-        self._on_first: Callable[[], object] | None = on_first
-
-    def extend(self, batch: Batch, candidates: Sequence[Candidate], limit_bytes: int) -> int:
-        """Decide about more of a batch."""
-        decided = self._extend(batch, candidates, limit_bytes)
-        if self._on_first is not None:
-            self._on_first()
-            self._on_first = None
-        return decided
 
 
 @pytest.fixture(scope="module")
@@ -166,155 +138,6 @@ async def test_a_mishap_at_any_moment_of_any_call_loses_and_doubles_nothing(
             await play(town, story, [(moment, mishap)])
 
 
-async def test_express_work_that_arrives_between_two_pieces_goes_first_and_passes_nothing(town: Town) -> None:
-    """Both lanes wait, with more than one piece: what arrives after each piece is committed before the backlog is."""
-    site = Site(town)
-    early = [express(town, OFFICE, WARD) for _ in range(4)]
-    late = [express(town, OFFICE, WARD) for _ in range(3)]
-    backlog = [document(town, OFFICE, WARD) for _ in range(70)]
-    for each in (*early, *backlog):
-        site.submit(each.value, each.place)
-    waiting = list(late)
-
-    def arrive(moment: str) -> None:
-        if moment == "after standard work" and waiting:
-            site.submit(waiting.pop(0).value, EXPRESS)
-
-    site.bus.listener = arrive
-    await site.route()
-    assert lanes(site)[-1] == {STANDARD}
-    assert site.inbox(WARD)[:7] == [each.value for each in (*early, *late)]
-    Ledger({each.value: each for each in (*early, *late, *backlog)}).judge(site)
-
-
-async def test_one_fetch_of_both_lanes_is_carried_out_lane_by_lane(town: Town) -> None:
-    """A position is never advanced past an express record that is in hand together with standard ones."""
-    site = Site(town)
-    first = [
-        *(express(town, OFFICE, WARD) for _ in range(2)),
-        *(document(town, OFFICE, WARD) for _ in range(40)),
-    ]
-    late = express(town, OFFICE, WARD)
-    waiting = [*first]
-
-    def arrive() -> None:
-        if not waiting:
-            site.task.stop()
-        while waiting:
-            each = waiting.pop(0)
-            site.submit(each.value, each.place)
-
-    def interrupt(moment: str) -> None:
-        if moment == "after standard work" and not site.inbox(WARD)[2:]:
-            site.bus.listener = deaf
-            site.submit(late.value, EXPRESS)
-
-    site.on_idle, site.bus.listener = arrive, interrupt
-    await site.route()
-    assert lanes(site) == [{EXPRESS}, {EXPRESS}, {STANDARD}]
-    Ledger({each.value: each for each in (*first, late)}).judge(site)
-
-
-async def test_a_flood_of_express_work_does_not_shut_the_standard_lane_out(town: Town) -> None:
-    """However much arrives in the express lane, what stands in the standard lane has its turn."""
-    site = Site(town)
-    flood = [express(town, OFFICE, WARD) for _ in range(8)]
-    letter = document(town, OFFICE, WARD)
-    site.submit(letter.value)
-    waiting = list(flood)
-
-    class Slow(MemoryTransaction):
-        async def commit(self) -> None:
-            """Commit when more express work lies examined."""
-            if waiting:
-                site.submit(waiting.pop(0).value, EXPRESS)
-            for _ in range(50):
-                await asyncio.sleep(0)
-            await super().commit()
-
-    def arrive(moment: str) -> None:
-        if moment == "before rewind":
-            site.submit(waiting.pop(0).value, EXPRESS)
-
-    site.bus.listener = arrive
-    site.new_transaction = lambda: Slow(site.bus, NAME, GROUP)
-    await site.route()
-    assert site.inbox(WARD).index(letter.value) == 2
-    Ledger({each.value: each for each in (*flood, letter)}).judge(site)
-
-
-@pytest.mark.usefixtures("small_pieces")
-@pytest.mark.parametrize("mishap", [None, Mishap.OUTAGE, Mishap.KILL, Mishap.KILL_AND_LOSE_DISK])
-async def test_a_copy_in_the_wrong_lane_of_a_pending_document_gets_no_uncommitted_receipt(
-    town: Town, mishap: Mishap | None
-) -> None:
-    """It is refused for its lane before the document is decided, while that is pending, and when it is committed."""
-    site = Site(town)
-    letter, other = document(town, OFFICE, WARD), document(town, OFFICE, WARD)
-    for each in (letter, *[other] * 9):
-        site.submit(each.value)
-    site.submit(letter.value, EXPRESS)
-    copies = [1, 1]
-
-    def copy_then_strike(moment: str) -> None:
-        if len(copies) == 2 and moment == "after standard work":
-            copies.pop()
-        elif len(copies) == 1 and moment == "after standard work":
-            # Examined and decided: the first piece is pending.
-            copies.pop()
-            site.submit(letter.value, EXPRESS)
-        elif not copies and moment == "after express work" and mishap is not None:
-            copies.extend([0, 0, 0])
-            strike(mishap, site, moment)
-
-    site.bus.listener = copy_then_strike
-    await site.route()
-    site.submit(letter.value, EXPRESS)
-    await site.route()
-    Ledger({each.value: each for each in (letter, other)}).judge(site)
-    assert [each for each in reasons(site) if each is not None] == [Reason.WRONG_LANE] * 3
-
-
-@pytest.mark.usefixtures("small_pieces")
-async def test_a_rival_that_goes_between_two_pieces_finds_its_message_id_taken(town: Town) -> None:
-    """The document that has it is decided and not committed; of the two, one is delivered."""
-    site = Site(town)
-    letter, *others = [document(town, OFFICE, WARD) for _ in range(9)]
-    urgent = rival(town, letter, Urgency.FLASH)
-    for each in (letter, *others):
-        site.submit(each.value)
-    decisions = DecidedPieces(site.town.decider(site.decisions), lambda: site.submit(urgent.value, EXPRESS))
-    site.changes["decider"] = decisions
-    await site.route()
-    Ledger({each.value: each for each in (letter, *others, urgent)}).judge(site)
-    assert lanes(site) == [{EXPRESS}, {STANDARD}]
-    assert reasons(site) == [Reason.MESSAGE_ID_CONFLICT, *[None] * 9]
-
-
-async def test_the_next_batch_is_examined_while_one_is_committed(town: Town) -> None:
-    """Neither waits for the other; a batch further ahead is not taken, so that memory stays bounded."""
-    site = Site(town, batch_records=2)
-    letters = [document(town, OFFICE, WARD) for _ in range(6)]
-    for each in letters:
-        site.submit(each.value)
-    reached: list[str] = []
-    ahead: set[tuple[PartitionId, int]] = set()
-
-    class Patient(MemoryTransaction):
-        async def commit(self) -> None:
-            if not reached:
-                reached.append("commit")
-                for _ in range(200):
-                    await asyncio.sleep(0)
-                ahead.update(site.notes.in_hand)
-            await super().commit()
-
-    site.new_transaction = lambda: Patient(site.bus, NAME, GROUP)
-    await site.route()
-    assert {offset for _, offset in ahead} == {0, 1, 2, 3}
-    Ledger({each.value: each for each in letters}).judge(site)
-
-
 @pytest.mark.parametrize("known", [False, True])
 async def test_a_copy_in_the_wrong_partition_is_refused_whatever_the_store_holds(
     town: Town, known: bool
@@ -386,16 +209,31 @@ async def test_a_stopped_task_finishes_its_transaction_and_leaves_the_rest(
     Ledger({each.value: each for each in letters}).judge(site)
 
 
+@pytest.mark.usefixtures("small_pieces")
+async def test_a_stop_is_looked_at_between_two_pieces(town: Town) -> None:
+    """What is decided is committed: a rebalance does not wait for the rest of a large batch."""
+    site = Site(town)
+    letters = [document(town, OFFICE, WARD) for _ in range(9)]
+    for each in letters:
+        site.submit(each.value)
+
+    def stop() -> None:
+        site.task.stop()
+
+    site.changes["decider"] = DecidedPieces(town.decider(site.decisions), stop)
+    await site.route()
+    assert site.inbox(WARD) == [each.value for each in letters[:3]]
+    assert site.bus.position(GROUP, STANDARD) == 3
+
+
 async def test_a_stop_ends_the_wait_for_work(town: Town) -> None:
     """A rebalance waits for the task, and what the task waits for may come after the rebalance only."""
     site = Site(town)
     reached = asyncio.Event()
 
     class Rebalancing(MemoryGroupReader):
-        async def take(
-            self, places: Collection[PartitionId], limit: int, wait_seconds: float
-        ) -> Sequence[Record]:
-            del places, limit
+        async def take(self, place: PartitionId, limit: int, wait_seconds: float) -> Sequence[Record]:
+            del place, limit
             if wait_seconds:
                 reached.set()
                 await asyncio.Event().wait()
@@ -449,23 +287,3 @@ async def test_what_one_transaction_writes_is_bounded(
         "a transaction costs nearly the same whatever it holds"
     )
     Ledger({each.value: each for each in letters}).judge(site)
-
-
-def routed(site: Site) -> list[Commit]:
-    """Return the router's commits."""
-    return [commit for commit in site.bus.commits if commit.writer is not None]
-
-
-def lanes(site: Site) -> list[set[PartitionId]]:
-    """Return whose positions each of the router's commits advances."""
-    return [set(commit.positions) for commit in routed(site)]
-
-
-def reasons(site: Site) -> list[str | None]:
-    """Return the reasons in the legal record, in order."""
-    found = []
-    for record in site.bus.records(RECEIPTS):
-        signed = avro.decode(record.value or b"")
-        assert isinstance(signed, SignedReceipt)
-        found.append(avro.decode_receipt(signed.statement).reason)
-    return found

@@ -1,7 +1,7 @@
 """A small town with real keys, and a router task of its axis on a bus in memory."""
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from functools import cache
@@ -12,8 +12,8 @@ from typing import Final, TypeVar
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
-from axis.consumers.decide import Decider, Judgement
-from axis.consumers.examine import Examiner
+from axis.consumers.decide import Batch, Decider, Judgement
+from axis.consumers.examine import Candidate, Examiner
 from axis.consumers.restore import DecisionChangelog
 from axis.consumers.route import Changelog, Equipment, RouterTask, Timings, Turn
 from axis.consumers.verify import VerifiedEnvelope, VerifiedReceipt, Verifier
@@ -148,21 +148,19 @@ class Submissions(MemoryGroupReader):
         self._sizes = iter(sizes)
         self._asking: set[PartitionId] = set()
 
-    async def take(
-        self, places: Collection[PartitionId], limit: int, wait_seconds: float
-    ) -> Sequence[Record]:
+    async def take(self, place: PartitionId, limit: int, wait_seconds: float) -> Sequence[Record]:
         """Return what was fetched; where there is nothing, return what comes when nothing else happens any more."""
         del wait_seconds
-        self._asking.update(places)
+        self._asking.add(place)
         try:
-            while not self._waiting(places):
+            while not self._waiting(place):
                 await asyncio.sleep(0)
                 if self._asking == {EXPRESS, STANDARD} and not self._site.notes.in_hand:
                     self._site.idle()
                     break
         finally:
-            self._asking.difference_update(places)
-        return await super().take(places, min(limit, next(self._sizes, limit)), 0)
+            self._asking.discard(place)
+        return await super().take(place, min(limit, next(self._sizes, limit)), 0)
 
 
 class ListenedDecisions(SqliteDecisions):
@@ -192,8 +190,9 @@ class OwnBench:
 
     bus: MemoryBus
 
-    async def run(self, turn: Turn, work: Callable[[], _T]) -> _T:
+    async def run(self, turn: Turn, work: Callable[[], _T], number: int = 0) -> _T:
         """Run the work."""
+        del number
         lane = Lane.EXPRESS if turn is Turn.EXPRESS else Lane.STANDARD
         self.bus.listener(f"before {lane} work")
         if lane is Lane.STANDARD:
@@ -211,6 +210,7 @@ class Notes:
     judgements: list[Judgement] = field(default_factory=list)
     failures: list[Unavailable] = field(default_factory=list)
     restored: list[int] = field(default_factory=list)
+    delays: list[Unavailable] = field(default_factory=list)
     in_hand: set[tuple[PartitionId, int]] = field(default_factory=set)
 
     def taken(self, task: int, records: Sequence[Record]) -> None:
@@ -229,6 +229,16 @@ class Notes:
         del task, retry_in_seconds
         self.failures.append(error)
         self.in_hand.clear()
+
+    def delayed(self, task: int, error: Unavailable, retry_in_seconds: float) -> None:
+        """An examination waits."""
+        del task, retry_in_seconds
+        self.delays.append(error)
+
+    def resumed(self, task: int) -> None:
+        """It waits no more."""
+        del task
+        self.delays.clear()
 
     def opened(self, task: int, restored: int) -> None:
         """An incarnation is ready."""
@@ -325,6 +335,22 @@ class Site:
     def idle(self) -> None:
         """Nothing waits: stop, or do what the test wants to happen now."""
         (self.on_idle or self.task.stop)()
+
+
+class DecidedPieces:
+    """Stands for a decider and calls it; tells when the first piece is decided."""
+
+    def __init__(self, decider: Decider, on_first: Callable[[], object]) -> None:
+        self._extend = decider.extend
+        self._on_first: Callable[[], object] | None = on_first
+
+    def extend(self, batch: Batch, candidates: Sequence[Candidate], limit_bytes: int) -> int:
+        """Decide about more of a batch."""
+        decided = self._extend(batch, candidates, limit_bytes)
+        if self._on_first is not None:
+            self._on_first()
+            self._on_first = None
+        return decided
 
 
 def _dead(moment: str) -> None:

@@ -214,14 +214,14 @@ class Model:
         self.history.quarantine.append(QuarantineEntry(place, submission.place, value, "undecodable"))
         self._mark(submission)
 
-    def hand_over(self, number: int) -> None:
-        """Let a recipient attest a hand-over, once per delivery; a further attempt repeats the same receipt."""
+    def hand_over(self, number: int, status: str = "01") -> None:
+        """Let a recipient attest a status, each once per delivery; a further attempt repeats the same receipt."""
         if not self.accepted:
             return
         _, envelope, _, recipients = self.accepted[number % len(self.accepted)]
         issuer = recipients[number % len(recipients)]
         receipt = EstablishedReceipt(
-            digest(f"handover {issuer} {envelope.message_id}"),
+            digest(f"handover {issuer} {envelope.message_id} {status}"),
             Event.CONTENT_HANDOVER,
             issuer,
             envelope.signer,
@@ -229,6 +229,7 @@ class Model:
             envelope.digest,
             rules=RULES,
             occurred_at=self._now(),
+            status=status,
         )
         value = digest(f"value {receipt.digest.hex()}")
         fresh = all(entry.value != value for entry, _ in self.handovers)

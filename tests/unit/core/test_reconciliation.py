@@ -562,6 +562,22 @@ def test_a_hand_over_of_what_was_not_consigned_may_be_refused() -> None:
     assert (report.findings, report.counts["taken_as_given"]) == ((), 3)
 
 
+def test_each_status_of_a_document_is_attested_once() -> None:
+    """Two statuses of one recipient hold side by side; another receipt of one of them is a conflict, for that one alone."""
+    model = Model()
+    model.accept(PROVINCE, (WARD,))
+    model.hand_over(0, "01")
+    model.hand_over(0, "06")
+    model.hand_over_otherwise(1)
+    report = model.history.judged()
+    assert (report.findings, report.counts["forwarded"], report.counts["refused"]) == ((), 2, 1)
+    _, (submission, attested) = model.handovers
+    rest = [entry for entry in model.history.receipts if entry.value != submission.value]
+    unfounded = replace(model.history.copy(), receipts=rest).judged()
+    assert attested.status == "06"
+    assert FindingKind.REFUSAL_UNFOUNDED in kinds(unfounded)
+
+
 def test_a_conflict_with_what_retention_removed_is_taken_as_given() -> None:
     """Where receipts are kept no more, nobody can tell what was decided before."""
     history = sample().history
@@ -814,6 +830,8 @@ def models(draw: st.DrawFn, *, late: bool = False) -> Model:
                 model.garbage(draw(SENDER))
             case "open_inbox":
                 model.open_inbox(draw(SENDER))
+            case "hand_over":
+                model.hand_over(draw(NUMBER), draw(st.sampled_from(["01", "06"])))
             case name:
                 getattr(model, name)(draw(NUMBER))
     return model

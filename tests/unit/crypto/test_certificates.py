@@ -8,7 +8,7 @@ import pytest
 from asn1crypto import x509 as oracle_x509
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from hypothesis import given
@@ -338,7 +338,28 @@ def test_caps_on_what_is_parsed(
     crowded = issue(authority, named("H56.25.1"), now, extensions=[END_ENTITY, SIGNS, *crowd])
     assert "at most 32" in refusal(validator, der(crowded), now).detail
     assert "at most 16384" in refusal(validator, bytes(16385), now).detail
-    assert "at most 7" in refusal(validator, der(leaf), now, [der(leaf)] * 8).detail
+    assert "at most 4" in refusal(validator, der(leaf), now, [der(leaf)] * 5).detail
+
+
+def test_a_ca_whose_key_makes_verifying_dear(
+    validator: CertificateValidator, leaf: Credential, now: datetime
+) -> None:
+    """Anyone may embed some of them under one name, and looking for a path tries each against each."""
+    modulus = rsa.generate_private_key(65537, 2048).public_key().public_numbers().n
+    dear = rsa.RSAPublicNumbers(2**2047 + 1, modulus).public_key()
+    authority = create_authority(now)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(named("CA"))
+        .issuer_name(authority.certificate.subject)
+        .public_key(dear)
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .sign(authority.key, hashes.SHA256())
+    )
+    found = refusal(validator, der(leaf), now, [certificate.public_bytes(Encoding.DER)])
+    assert (found.reason, "an exponent of" in found.detail) == ("algorithm-refused", True)
 
 
 @pytest.mark.filterwarnings("ignore:Parsed a serial number which wasn't positive")

@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Iterator
+from hashlib import sha256
+from importlib.resources import files
 from typing import Any
 
 import pytest
@@ -13,6 +15,16 @@ from axis.core.receipt import Event, Outcome
 from axis.schemas import compatibility, registry
 
 Json = dict[str, Any]
+
+# What was released stays as it was, to the last byte: a new release adds lines here, and changes none.
+RELEASED = {
+    "0.1.0/decision.avsc": "d538562642861a956c0b7b082934218697c32cb940b9086dd8cbb0294d1345a7",
+    "0.1.0/envelope.avsc": "293cbac04ee9be30467342974a025b6809c5cbcdcbffac04dcc42cff211dd6f1",
+    "0.1.0/header.avsc": "fdb7e2c1115da3457a8d9ab938915292bfe8af9aea9b8a8f67a1af7428d72f98",
+    "0.1.0/quarantine.avsc": "415e3c38d068d462170abfca9e417094e09a0c58f4040d343bfeeb8f35526370",
+    "0.1.0/receipt.avsc": "392048adfb5aa3496530d807033080deec3692c59b791ad6de218a7cad0efb82",
+    "0.1.0/signed-receipt.avsc": "3ae14beb7a45cede460074f550814350464e43cd22f1aa009ae17cedc1225c7e",
+}
 
 
 def schema(name: str) -> Json:
@@ -82,6 +94,16 @@ def test_every_schema_was_released() -> None:
     released = registry.released()
     assert {name for _, name, _ in released} == set(registry.NAMES)
     assert all(registry.parse(name, text).prefix in registry.by_prefix() for _, name, text in released)
+
+
+def test_released_schemas_are_what_was_released() -> None:
+    """A schema that records were written with is never edited, removed or joined by another one, not even with the current one."""
+    found = {
+        f"{version.name}/{schema_file.name}": sha256(schema_file.read_bytes()).hexdigest()
+        for version in (files("axis.schemas") / "released").iterdir()
+        for schema_file in version.iterdir()
+    }
+    assert found == RELEASED
 
 
 def test_enums_of_the_schema_are_those_of_the_core() -> None:
