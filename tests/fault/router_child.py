@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from aiokafka.conn import AIOKafkaConnection
 
@@ -46,7 +46,13 @@ EQUIPMENT: Final = {
 
 @dataclass(slots=True)
 class Trap:
-    """Sends the process a signal at one call of one step, counting the calls that are made through it."""
+    """Sends the process a signal at one call of one step, counting the calls that are made through it.
+
+    Attributes:
+        sprung: whether any trap of the process has: one that was stopped and goes on is not stopped again.
+    """
+
+    sprung: ClassVar[bool] = False
 
     step: str = ""
     when: str = ""
@@ -58,7 +64,8 @@ class Trap:
         """Send the signal if this is the moment."""
         if (step, when) == (self.step, self.when):
             self.calls += 1
-            if self.calls == self.nth:
+            if self.calls == self.nth and not Trap.sprung:
+                Trap.sprung = True
                 os.kill(os.getpid(), self.number)
 
 
