@@ -94,8 +94,9 @@ def _age(piece: _Piece) -> int:
     return piece.order
 
 
-def _turn(piece: _Piece) -> tuple[Turn, int, int]:
-    return piece.turn, piece.number, piece.order
+def _turn(piece: _Piece) -> tuple[Turn, bool, int]:
+    # First pieces go first. The others go batch by batch: batches that end together would be committed all at once.
+    return piece.turn, piece.number > 0, piece.order
 
 
 def _give_way() -> None:

@@ -86,8 +86,8 @@ class Workbench(Protocol):
         Args:
             turn: whose turn it is.
             work: what to compute.
-            number: of a piece within its batch; within a turn the first pieces go before the second ones, so that a
-                large batch does not hold up a small one.
+            number: of a piece within its batch; within a turn first pieces go before all others, so that a large batch
+                does not hold up a small one.
         """
 
 
