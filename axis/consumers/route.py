@@ -14,7 +14,8 @@ A standard batch may be large, because a transaction costs nearly the same whate
 in pieces. Across the tasks of a process express pieces go first, then decisions, then examinations. Between two pieces
 that are decided, an express batch is carried out in a transaction of its own.
 
-A failure anywhere gives the incarnation up: nothing is remembered before its commit succeeded, and after a commit whose
+Where blob store or broker do not answer an examination, they are asked again for some seconds, and the other lane goes
+on. Any other failure gives the incarnation up: nothing is remembered before its commit succeeded, and after a commit whose
 outcome is unknown the next incarnation learns it from the committed position and the changelog.
 """
 
