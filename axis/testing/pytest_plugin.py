@@ -50,7 +50,7 @@ def chosen_broker(pki: DevelopmentPki, data_dir: Path) -> Iterator[Broker]:
         _discard(running)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def _cluster(pki: DevelopmentPki, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
     running = EmbeddedBroker(tmp_path_factory.mktemp("cluster"), pki, nodes=3, short_lived=True)
     try:
@@ -62,7 +62,7 @@ def _cluster(pki: DevelopmentPki, tmp_path_factory: pytest.TempPathFactory) -> I
 
 @pytest.fixture
 def cluster(_cluster: EmbeddedBroker) -> EmbeddedBroker:
-    """Three embedded nodes, all up whatever the test before did to them; shared by the test run as `broker` is."""
+    """Three embedded nodes, all up whatever the test before did to them; shared by the tests of a module."""
     for node in range(1, _cluster.nodes + 1):
         _cluster.restart(node)
     return _cluster

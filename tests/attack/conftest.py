@@ -7,8 +7,8 @@ import pytest
 from tests.attack.stage import Stage, set_up
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """A real site with a running router; for the whole session, because modules run in any order."""
+    """A real site with a running router; gone when this package is done, for its broker would slow down the others."""
     with set_up(tmp_path_factory.mktemp("attack")) as running:
         yield running

@@ -27,7 +27,7 @@ def _garbage_is_collected_here() -> Iterator[None]:
     gc.collect()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def site(pki: DevelopmentPki, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """An installation on a broker of its own, shared by the fault tests."""
     broker = ProxiedBroker(tmp_path_factory.mktemp("fault-broker"), pki)
@@ -40,7 +40,7 @@ def site(pki: DevelopmentPki, tmp_path_factory: pytest.TempPathFactory) -> Itera
             broker.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def oracle(site: Installation) -> Oracle:
     """The oracle of the shared installation."""
     return Oracle(site.settings)

@@ -1,0 +1,1 @@
+"""Tests in which somebody forges, alters, floods or lies; all on one stage."""
