@@ -10,8 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from axis.core.addressing import Directory
 from axis.core.digest import Digest
+from axis.core.directory import Directory
 from axis.schemas.avro import Decision
 
 

@@ -13,7 +13,8 @@ from typing import Final
 
 from axis.apps import site
 from axis.apps.topics import load_declaration
-from axis.core.addressing import Directory, Level, OrganisationCode
+from axis.core.addressing import Level, OrganisationCode
+from axis.core.directory import Directory
 from axis.core.topics import SUBMISSIONS_STANDARD
 from axis.settings import Settings
 from axis.storage.directory_files import load_directory

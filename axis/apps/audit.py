@@ -29,9 +29,10 @@ from axis.consumers.examine import Candidate, Examiner
 from axis.consumers.kafka import PartitionReader
 from axis.consumers.replay import Period, Progress, Replayed, Replayer
 from axis.consumers.verify import VerifiedEnvelope, Verifier
-from axis.core.addressing import Directory, OrganisationCode
+from axis.core.addressing import OrganisationCode
 from axis.core.coverage import Coverage, Shortened
 from axis.core.digest import Digest, sha256
+from axis.core.directory import Directory
 from axis.core.findings import Report
 from axis.core.history import Content, Entry, Expectation, LaneScope, Rules, Unestablished
 from axis.core.inbox_reconciliation import InboxReconciliation
@@ -84,8 +85,7 @@ async def reconcile(
     admin, policy = wiring.topic_admin(settings, client), AcceptancePolicy()
     declaration = topics.load_declaration(settings.folder / "topics.toml")
     cut = await _make_cut(admin, since, until)
-    verifier = wiring.verifier(settings, policy)
-    directory = wiring.directory(settings).current()
+    verifier, directory = wiring.verifier(settings, policy), wiring.directory(settings).current()
     coverage = Coverage(cut.scope, wiring.clock().now(), _shortened(cut, declaration), since)
     async with PartitionReader(connect_as(client, settings.broker, "audit")) as reader:
         reading = _Reading(

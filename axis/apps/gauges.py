@@ -6,7 +6,7 @@ from typing import Final
 
 from axis.apps.uncommitted import Uncommitted
 from axis.consumers.kafka import GroupReader
-from axis.core.addressing import Directory
+from axis.core.directory import Directory
 from axis.core.envelope import Lane
 from axis.core.topics import LANES
 from axis.crypto.keys import load_certificates

@@ -9,8 +9,9 @@ import asyncio
 from axis.admin.kafka import Bound
 from axis.apps import wiring
 from axis.connection import connect_as
-from axis.core.addressing import Directory, OrganisationCode
+from axis.core.addressing import OrganisationCode
 from axis.core.digest import sha256
+from axis.core.directory import Directory
 from axis.core.policy import AcceptancePolicy
 from axis.core.receipt import Event, Receipt, SignedReceipt
 from axis.core.topics import inbox_topic

@@ -9,8 +9,8 @@ from axis.connection import connect_as
 from axis.consumers.establish import place_of, verify
 from axis.consumers.kafka import PartitionReader
 from axis.consumers.verify import VerifiedEnvelope, VerifiedReceipt
-from axis.core.addressing import Directory
 from axis.core.attestation import fault_of_receipt
+from axis.core.directory import Directory
 from axis.core.disposition import Reason
 from axis.core.partitioning import partition_of
 from axis.core.policy import AcceptancePolicy

@@ -8,7 +8,7 @@ from typing import Final
 
 from axis.admin.kafka import TopicAdmin
 from axis.apps.inboxes import open_empty_inboxes
-from axis.core.addressing import Directory
+from axis.core.directory import Directory
 from axis.core.topics import (
     Change,
     Declaration,

@@ -9,7 +9,8 @@ from axis.cli.words import EVENTS, URGENCIES, reason_words
 from axis.consumers.inbox import Answer, Document, Entry, Opened
 from axis.consumers.take import opened
 from axis.core.addressee import is_recipient
-from axis.core.addressing import Directory, OrganisationCode
+from axis.core.addressing import OrganisationCode
+from axis.core.directory import Directory
 from axis.core.document_types import DOCUMENT_TYPES
 from axis.core.envelope import Header, Urgency
 from axis.core.receipt import Receipt

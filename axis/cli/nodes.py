@@ -13,7 +13,8 @@ from axis.cli.output import say, warn
 from axis.cli.words import reason_words
 from axis.consumers.inbox import Answer, Entry, Gap, GapReason, Rejected
 from axis.consumers.take import Unacknowledged
-from axis.core.addressing import Directory, OrganisationCode, parse_code
+from axis.core.addressing import OrganisationCode, parse_code
+from axis.core.directory import Directory
 from axis.core.envelope import MessageId
 from axis.core.receipt import Receipt, SignedReceipt
 from axis.errors import Bilingual, ConfigurationError, IntegrityError, Refused

@@ -23,8 +23,8 @@ from axis.cli.output import Row, json_text, safe_text, say, warn, write_line
 from axis.cli.parameters import DEFAULT_DATA, ActingOrganisation, DataFolder, Switch, next_command
 from axis.cli.publish_rows import ResultFormat, row_of, unsent_row, write_preview, write_results
 from axis.consumers.take import opened
-from axis.core.addressing import Directory
 from axis.core.consignment import State
+from axis.core.directory import Directory
 from axis.core.envelope import MessageId, Urgency
 from axis.core.policy import AcceptancePolicy
 from axis.core.receipt import Event, Outcome

@@ -7,7 +7,7 @@ from axis.cli.moments import shown_moment
 from axis.cli.nodes import name_of
 from axis.cli.output import Column, Row, safe_text, write_card, write_table
 from axis.cli.words import EVENTS, OUTCOMES, reason_words
-from axis.core.addressing import Directory
+from axis.core.directory import Directory
 from axis.core.history import shown
 from axis.core.receipt import Event, Outcome
 

@@ -13,7 +13,7 @@ from axis.admin.kafka import TopicAdmin
 from axis.apps import topics, wiring
 from axis.cli.exit_codes import ExitCode
 from axis.cli.parameters import DEFAULT_DATA, DataFolder, Switch
-from axis.core.addressing import Directory
+from axis.core.directory import Directory
 from axis.core.topics import (
     Declaration,
     Difference,

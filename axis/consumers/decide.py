@@ -13,13 +13,14 @@ from typing import Final
 from axis.consumers.examine import Candidate
 from axis.consumers.idempotency import consignment_key_of, key_of, message_id_of
 from axis.consumers.verify import VerifiedEnvelope, VerifiedReceipt
-from axis.core.addressing import Directory, OrganisationCode
-from axis.core.digest import Digest, digests_equal
+from axis.core.addressing import OrganisationCode
+from axis.core.digest import digests_equal
+from axis.core.directory import Directory
 from axis.core.disposition import MISPLACED, UNREMEMBERED, Disposition, Reason
 from axis.core.envelope import MessageId, Urgency
 from axis.core.partitioning import partition_of
 from axis.core.policy import AcceptancePolicy
-from axis.core.receipt import Event, Receipt, RecipientOutcome, SignatureRecord, SignedReceipt, Source
+from axis.core.receipt import Event, Receipt, RecipientOutcome, SignedReceipt, Source
 from axis.core.routing import consigned
 from axis.core.topics import QUARANTINE, RECEIPTS, ROUTER_STATE, inbox_topic
 from axis.errors import IntegrityError, Refused
@@ -177,17 +178,7 @@ class Decider:
         outcomes = () if fault else each.outcomes
         message_id = message_id_of(each)
         event = Event.SUBMISSION_REJECTION if fault else Event.SUBMISSION_ACCEPTANCE
-        receipt = self._attest(
-            batch,
-            each.record,
-            event,
-            message_id,
-            verified.digest,
-            verified.signer,
-            verified.signature,
-            outcomes,
-            fault,
-        )
+        receipt = self._attest(batch, each, verified, event, verified.signer, outcomes, fault)
         value = each.record.value
         assert value is not None  # noqa: S101 - nothing is established without a value
         name = (message_id or verified.digest.hex()).encode()
@@ -235,15 +226,7 @@ class Decider:
             _remember(batch, key, each.record.partition, Decision(verified.digest, None))
         else:
             answer = self._attest(
-                batch,
-                each.record,
-                Event.SUBMISSION_REJECTION,
-                message_id_of(each),
-                verified.digest,
-                verified.issuer,
-                verified.signature,
-                (),
-                fault,
+                batch, each, verified, Event.SUBMISSION_REJECTION, verified.issuer, (), fault
             )
             self._publish(batch, verified.issuer if each.answerable else None, name, answer)
         batch.plan.judgements.append(
@@ -314,12 +297,10 @@ class Decider:
     def _attest(
         self,
         batch: Batch,
-        record: Record,
+        each: Candidate,
+        verified: VerifiedEnvelope | VerifiedReceipt,
         event: Event,
-        message_id: MessageId | None,
-        digest: Digest,
         sender: OrganisationCode,
-        signature: SignatureRecord,
         outcomes: tuple[RecipientOutcome, ...],
         fault: Refused | None,
     ) -> bytes:
@@ -328,8 +309,8 @@ class Decider:
             Receipt(
                 event=event,
                 environment=self._environment,
-                message_id=message_id,
-                envelope_digest=digest,
+                message_id=message_id_of(each),
+                envelope_digest=verified.digest,
                 sender=sender,
                 issuer=self._node,
                 occurred_at=batch.now,
@@ -338,8 +319,8 @@ class Decider:
                 policy_version=self._policy.version,
                 reason=fault.reason if fault else None,
                 detail=fault.detail if fault else None,
-                signature=signature,
-                source=_source(record),
+                signature=verified.signature,
+                source=_source(each.record),
             )
         )
         return encode_signed_receipt(SignedReceipt(statement, self._signer.sign(statement, batch.now)))

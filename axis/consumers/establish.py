@@ -3,8 +3,8 @@
 from sys import intern
 
 from axis.consumers.verify import VerifiedEnvelope, VerifiedReceipt, Verifier
-from axis.core.addressing import Directory
 from axis.core.digest import sha256
+from axis.core.directory import Directory
 from axis.core.disposition import Reason
 from axis.core.envelope import is_message_id
 from axis.core.history import (

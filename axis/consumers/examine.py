@@ -12,10 +12,11 @@ from time import perf_counter
 from typing import Final
 
 from axis.consumers.verify import VerifiedEnvelope, VerifiedReceipt, Verifier
-from axis.core.addressing import Directory, OrganisationCode
+from axis.core.addressing import OrganisationCode
 from axis.core.admission import admit
 from axis.core.attestation import admit_handover
 from axis.core.digest import Digest
+from axis.core.directory import Directory
 from axis.core.disposition import Reason
 from axis.core.envelope import Part
 from axis.core.partitioning import partition_of

@@ -17,9 +17,10 @@ from typing import Final, Protocol
 from axis.consumers.answers import Answers, check_issuer
 from axis.consumers.verify import VerifiedEnvelope, VerifiedReceipt, Verifier
 from axis.core.addressee import is_recipient, names_group
-from axis.core.addressing import Directory, OrganisationCode
+from axis.core.addressing import OrganisationCode
 from axis.core.admission import check_environment, check_fields, check_sender
 from axis.core.digest import Digest, digests_equal, sha256
+from axis.core.directory import Directory
 from axis.core.disposition import Reason
 from axis.core.envelope import Envelope, Header
 from axis.core.receipt import Event, Receipt

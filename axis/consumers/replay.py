@@ -14,9 +14,10 @@ from typing import Final, Protocol
 
 from axis.consumers.establish import place_of, quarantine_entry, verify
 from axis.consumers.verify import VerifiedEnvelope, VerifiedReceipt, Verifier
-from axis.core.addressing import Directory, OrganisationCode
+from axis.core.addressing import OrganisationCode
 from axis.core.attestation import fault_of_receipt
 from axis.core.digest import Digest, sha256
+from axis.core.directory import Directory
 from axis.core.policy import CLOCK_MARGIN
 from axis.core.receipt import Source
 from axis.core.topics import QUARANTINE, inbox_topic

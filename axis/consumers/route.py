@@ -29,7 +29,7 @@ from typing import Final, Protocol, TypeVar, cast
 
 from axis.consumers.decide import Batch, Decider, Judgement, Plan
 from axis.consumers.examine import Candidate, Examiner
-from axis.core.addressing import Directory
+from axis.core.directory import Directory
 from axis.core.envelope import Lane
 from axis.core.retry import RetrySchedule
 from axis.core.topics import LANES, ROUTER_STATE

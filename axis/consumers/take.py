@@ -13,8 +13,9 @@ from errno import ENOSPC
 from pathlib import Path
 from shutil import disk_usage
 
-from axis.core.addressing import Directory, OrganisationCode
+from axis.core.addressing import OrganisationCode
 from axis.core.digest import digests_equal, sha256
+from axis.core.directory import Directory
 from axis.core.envelope import Envelope, Header, Lane, MessageId, Part
 from axis.core.partitioning import partition_of
 from axis.core.policy import AcceptancePolicy

@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from axis.core.addressing import Directory, Level, OrganisationCode
+from axis.core.addressing import Level, OrganisationCode
 from axis.core.admission import part_faults
 from axis.core.digest import Digest, digests_equal, sha256
+from axis.core.directory import Directory
 from axis.core.disposition import Reason
 from axis.core.envelope import Envelope, Header
 from axis.core.policy import AcceptancePolicy

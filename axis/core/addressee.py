@@ -2,7 +2,8 @@
 
 from datetime import datetime, time
 
-from axis.core.addressing import LOCAL_TIME, Directory, OrganisationCode
+from axis.core.addressing import LOCAL_TIME, OrganisationCode
+from axis.core.directory import Directory
 from axis.core.envelope import Header
 from axis.errors import Refused
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from axis.core.addressing import Directory, OrganisationCode
+from axis.core.addressing import OrganisationCode
+from axis.core.directory import Directory
 from axis.core.disposition import Reason
 from axis.core.document_types import DOCUMENT_TYPES
 from axis.core.envelope import Header, is_message_id

@@ -7,7 +7,8 @@ is refused, because it would be kept for twenty years under the recipient's sign
 from datetime import datetime
 from typing import Final
 
-from axis.core.addressing import Directory, OrganisationCode
+from axis.core.addressing import OrganisationCode
+from axis.core.directory import Directory
 from axis.core.disposition import Reason
 from axis.core.envelope import is_message_id
 from axis.core.policy import AcceptancePolicy

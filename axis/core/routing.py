@@ -2,7 +2,8 @@
 
 from datetime import datetime
 
-from axis.core.addressing import Directory, OrganisationCode
+from axis.core.addressing import OrganisationCode
+from axis.core.directory import Directory
 from axis.core.disposition import Reason
 from axis.core.envelope import Header
 from axis.core.policy import AcceptancePolicy

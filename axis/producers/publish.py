@@ -12,10 +12,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from axis.core.addressing import Directory, OrganisationCode
+from axis.core.addressing import OrganisationCode
 from axis.core.admission import check_fields, check_recipient_count, part_faults
 from axis.core.consignment import State, Step, advance
 from axis.core.digest import sha256
+from axis.core.directory import Directory
 from axis.core.disposition import Reason
 from axis.core.envelope import Envelope, Header, MessageId, Operation, Part, Urgency
 from axis.core.partitioning import partition_of

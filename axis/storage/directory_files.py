@@ -15,15 +15,9 @@ from typing import Final, TypeVar
 
 import structlog
 
-from axis.core.addressing import (
-    Directory,
-    Enrolment,
-    Group,
-    Level,
-    Organisation,
-    OrganisationCode,
-    directory_faults,
-)
+from axis.core.addressing import Enrolment, Group, Level, Organisation, OrganisationCode
+from axis.core.directory import Directory
+from axis.core.directory_faults import directory_faults
 from axis.errors import ConfigurationError
 from axis.ports import Clock
 

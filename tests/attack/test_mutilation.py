@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from axis.consumers.verify import VerifiedEnvelope, Verifier
-from axis.core.addressing import Directory, Enrolment, Level, Organisation, OrganisationCode
+from axis.core.addressing import Enrolment, Level, Organisation, OrganisationCode
 from axis.core.digest import sha256
+from axis.core.directory import Directory
 from axis.core.envelope import Envelope, Part
 from axis.core.policy import AcceptancePolicy
 from axis.crypto.authority import create_authority, issue_signing

@@ -23,7 +23,8 @@ from axis.clock import SystemClock
 from axis.connection import connect_as
 from axis.consumers.kafka import PartitionReader
 from axis.consumers.verify import VerifiedReceipt
-from axis.core.addressing import Directory, Level, Organisation, OrganisationCode
+from axis.core.addressing import Level, Organisation, OrganisationCode
+from axis.core.directory import Directory
 from axis.core.policy import AcceptancePolicy
 from axis.core.receipt import Event
 from axis.core.topics import (

@@ -31,7 +31,6 @@ async def play(stage: Stage) -> Findings:
     expected = 3 * len(backlog) + 2 + len(recipients)
     records = await stage.witness.collect(starts, lambda found: len(found) >= expected)
 
-    waiting = [each.appended_at for each in records if each.topic == SUBMISSIONS_STANDARD]
     submitted = [each for each in records if each.topic == SUBMISSIONS_EXPRESS and each.value == flash.value]
     copies = [each for each in records if each.topic != SUBMISSIONS_EXPRESS and each.value == flash.value]
     delivered = bulk.deliveries(backlog, records)
@@ -39,18 +38,11 @@ async def play(stage: Stage) -> Findings:
     behind = _appended_after(copies, delivered)
     return Findings(
         (
-            Claim(
-                _LAST,
-                held=len(waiting) == len(backlog)
-                and len(submitted) == 1
-                and max(waiting) <= submitted[0].appended_at,
-                evidence=(
-                    f"{len(waiting)} × {SUBMISSIONS_STANDARD}, {_clock(waiting)}",
-                    (
-                        f"{flash.topic}[{acknowledged.partition}]@{acknowledged.offset}, "
-                        f"{_clock([each.appended_at for each in submitted])}"
-                    ),
-                ),
+            _was_last(
+                records,
+                submitted,
+                len(backlog),
+                f"{flash.topic}[{acknowledged.partition}]@{acknowledged.offset}",
             ),
             Claim(
                 _EVERYWHERE,
@@ -93,6 +85,20 @@ _COMPLETE: Final = Phrase(
     "Sau đó mọi văn bản thường cũng tới, mỗi văn bản đúng một lần",
     "Every ordinary document arrived afterwards, exactly once",
 )
+
+
+def _was_last(records: Sequence[Record], submitted: Sequence[Record], backlog: int, place: str) -> Claim:
+    """Judge whether the flash document was submitted once, when the whole backlog was in Kafka already."""
+    waiting = [each.appended_at for each in records if each.topic == SUBMISSIONS_STANDARD]
+    moments = [each.appended_at for each in submitted]
+    return Claim(
+        _LAST,
+        held=len(waiting) == backlog and len(submitted) == 1 and max(waiting) <= moments[0],
+        evidence=(
+            f"{len(waiting)} × {SUBMISSIONS_STANDARD}, {_clock(waiting)}",
+            f"{place}, {_clock(moments)}",
+        ),
+    )
 
 
 def _appended_after(copies: Sequence[Record], delivered: Sequence[Sequence[Record]]) -> int:

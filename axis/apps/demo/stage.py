@@ -11,7 +11,8 @@ from axis.apps.node import Node
 from axis.connection import connect_as
 from axis.consumers.kafka import PartitionReader
 from axis.consumers.verify import VerifiedReceipt
-from axis.core.addressing import Directory, OrganisationCode
+from axis.core.addressing import OrganisationCode
+from axis.core.directory import Directory
 from axis.core.policy import AcceptancePolicy
 from axis.core.topics import inbox_topic
 from axis.ports import Record

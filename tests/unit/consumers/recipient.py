@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 from axis.consumers.inbox import Entry, Inbox
 from axis.consumers.take import Taker
-from axis.core.addressing import Directory, OrganisationCode
+from axis.core.addressing import OrganisationCode
+from axis.core.directory import Directory
 from axis.ports import BusWriter, PartitionId, Record
 from axis.storage.journal import Journal, StoredDelivery
 from axis.testing.bus import MemoryWriter

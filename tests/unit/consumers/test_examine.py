@@ -10,7 +10,8 @@ import pytest
 
 from axis.consumers.examine import Candidate
 from axis.consumers.verify import VerifiedEnvelope, VerifiedReceipt, Verifier
-from axis.core.addressing import Directory, OrganisationCode
+from axis.core.addressing import OrganisationCode
+from axis.core.directory import Directory
 from axis.core.disposition import Reason
 from axis.core.envelope import Envelope, Urgency
 from axis.core.receipt import Event, Outcome, RecipientOutcome

@@ -17,7 +17,8 @@ from axis.consumers.examine import Candidate, Examiner
 from axis.consumers.restore import DecisionChangelog
 from axis.consumers.route import Changelog, Equipment, RouterTask, Timings, Turn
 from axis.consumers.verify import VerifiedEnvelope, VerifiedReceipt, Verifier
-from axis.core.addressing import Directory, Enrolment, Level, Organisation, OrganisationCode
+from axis.core.addressing import Enrolment, Level, Organisation, OrganisationCode
+from axis.core.directory import Directory
 from axis.core.envelope import Envelope, Lane, Part
 from axis.core.policy import AcceptancePolicy
 from axis.core.retry import RetrySchedule

@@ -4,7 +4,8 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from axis.core.addressing import Directory, Group, Level, Organisation, OrganisationCode
+from axis.core.addressing import Group, Level, Organisation, OrganisationCode
+from axis.core.directory import Directory
 from axis.core.envelope import Header, MessageId, Operation, Urgency
 
 NOW = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)

@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from axis.core.addressing import Directory, OrganisationCode
+from axis.core.addressing import OrganisationCode
 from axis.core.admission import admit, part_faults
+from axis.core.directory import Directory
 from axis.core.disposition import Reason
 from axis.core.document_types import DOCUMENT_TYPES
 from axis.core.envelope import Header

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from axis.core.addressing import Directory, Group, Level, Organisation, OrganisationCode
+from axis.core.addressing import Group, Level, Organisation, OrganisationCode
 from axis.core.consignment import State, Step, advance
 from axis.core.digest import sha256
+from axis.core.directory import Directory
 from axis.core.disposition import Reason
 from axis.core.envelope import Envelope, MessageId, Operation, Part, Urgency
 from axis.core.policy import AcceptancePolicy

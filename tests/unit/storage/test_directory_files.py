@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from axis.core.addressing import Directory, Level
+from axis.core.addressing import Level
+from axis.core.directory import Directory
 from axis.errors import ConfigurationError
 from axis.storage.directory_files import DirectoryFiles, load_directory
 
