@@ -108,8 +108,8 @@ def main(
     report.write(figures, output / "bench.json")
     report.show(figures, console)
     if lacking := report.missing(figures):
-        console.print(f"a partial run, without {', '.join(lacking)}")
-    return 0
+        console.print(f"{'a partial' if only else 'an incomplete'} run, without {', '.join(lacking)}")
+    return 1 if lacking and not only else 0
 
 
 def _profile(stable: Stable, scale: Scale) -> None:

@@ -74,6 +74,7 @@ def express(stable: Stable, *, seconds: float, backlog: int) -> dict[str, float]
         "backlog.router_docs_per_s": backlog / waited,
         "memory.router_backlog_extra_mb": extra_mb,
         "memory.router_twice_the_backlog_extra_mb": memory.extra_mb,
+        "memory.ratio_twice_the_backlog": memory.extra_mb / extra_mb,
     }
 
 

@@ -15,6 +15,8 @@ from uuid import uuid4
 
 import pytest
 
+from axis.testing.broker.runtime import SHORT_LIVED
+
 CHECKOUT: Final = Path(__file__).parents[2]
 ROUTERS: Final = ("router-1", "router-2")
 _BROKERS: Final = ("broker-1", "broker-2", "broker-3")
@@ -44,6 +46,7 @@ class Composition:
             **images,
             "AXIS_SITE": str(self.site),
             "AXIS_UID": str(user),
+            "AXIS_KAFKA_HEAP_OPTS": f"-Xms64m -Xmx512m -XX:+UseSerialGC {' '.join(SHORT_LIVED)}",
             **{
                 f"AXIS_{name.upper().replace('-', '_')}_PORT": str(port) for name, port in self._ports.items()
             },

@@ -24,6 +24,7 @@ from axis.ports import Append
 from axis.producers.kafka import KafkaWriter
 from axis.producers.publish import Draft, DraftPart
 from axis.schemas import avro
+from axis.testing.broker.runtime import SHORT_LIVED
 from tests.configuration import copy_configuration
 
 AXIS = (sys.executable, "-m", "axis.cli.main")
@@ -43,7 +44,12 @@ class Installation:
     @property
     def environment(self) -> dict[str, str]:
         """The environment of every command."""
-        return os.environ | {"AXIS_DATA": str(self.folder), "AXIS_CONFIG": str(self._config)}
+        return os.environ | {
+            "AXIS_DATA": str(self.folder),
+            "AXIS_CONFIG": str(self._config),
+            # A broker that `axis up` starts is meant to run for long; here it is gone before that pays.
+            "JAVA_TOOL_OPTIONS": " ".join(SHORT_LIVED),
+        }
 
     def start(self) -> None:
         """Run `axis up` until it says that it is ready."""
@@ -65,10 +71,13 @@ class Installation:
         with self._up:
             return self._up.wait(SECONDS)
 
-    def run(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        """Run one command to its end."""
+    def run(
+        self, *arguments: str | Path, largest_file: int | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run one command to its end; a limit (bytes) makes its writes fail as on a full disk."""
+        limit = [] if largest_file is None else ["prlimit", f"--fsize={largest_file}"]
         return subprocess.run(
-            [*AXIS, *map(str, arguments)],
+            [*limit, *AXIS, *map(str, arguments)],
             env=self.environment,
             capture_output=True,
             text=True,

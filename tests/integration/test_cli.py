@@ -11,6 +11,7 @@ from urllib.request import urlopen
 
 import pytest
 
+from axis.cli.exit_codes import ExitCode
 from axis.core.envelope import is_message_id
 from axis.storage.journal import Journal
 from tests.integration.installation import AXIS, PROVINCE, SECONDS, Installation, ready_port
@@ -81,6 +82,22 @@ def test_every_fault_of_a_draft_is_named_at_once(site: Installation, tmp_path: P
     assert len(faults) == 3
     for reason in ("header-malformed", "recipient-unknown", "file-missing"):
         assert any(f"({reason})" in fault for fault in faults)
+
+
+def test_a_full_blob_store_holds_nothing_back_and_costs_no_document(
+    site: Installation, letter: Path, tmp_path: Path
+) -> None:
+    """Where no room is left for an attachment nothing was sent or kept, it is said plainly, and later the same passes."""
+    attachment = tmp_path / "ban-do.bin"
+    attachment.write_bytes(os.urandom(8 * 1024 * 1024))
+    addressed = ("--as", "H56.09", "--to", "H56.14812", "--subject", "Bản đồ", "-o", "id")
+    full = site.run("publish", letter, attachment, *addressed, largest_file=4 * 1024 * 1024)
+    assert (full.returncode, full.stdout) == (ExitCode.UNAVAILABLE, ""), full.stderr
+    assert "File too large" in full.stderr
+    assert "Traceback" not in full.stderr
+    assert site.run("publish", "--resume", "--as", "H56.09", "-o", "id").stdout == ""
+    [sent] = site.run("publish", letter, attachment, *addressed).stdout.split()
+    assert [row["message_id"] for row in site.rows("inbox", "list", "--as", "H56.14812")] == [sent]
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from axis.errors import ConfigurationError, Unavailable
 from axis.testing.broker.interface import Broker, wait_until_served
 from axis.testing.broker.layout import HOST, Layout, settle
 from axis.testing.broker.properties import BROKER_NAME, render, server_properties
+from axis.testing.broker.runtime import SHORT_LIVED
 from axis.testing.pki import DevelopmentPki
 
 DEFAULT_IMAGE = "apache/kafka:4.3.1"
@@ -27,9 +28,9 @@ _LAST_BYTES = 3000
 _HOME = "/var/lib/axis-broker"
 _RUN = (
     f"if [ ! -f {_HOME}/log/meta.properties ]; then"
-    f" java -cp '/opt/kafka/libs/*' kafka.tools.StorageTool format --ignore-formatted"
+    f" java {' '.join(SHORT_LIVED)} -cp '/opt/kafka/libs/*' kafka.tools.StorageTool format --ignore-formatted"
     f' --cluster-id="$CLUSTER_ID" --config={_HOME}/server.properties || exit 1; fi;'
-    f" exec java -Xmx512m -XX:+UseSerialGC -XX:+ExitOnOutOfMemoryError"
+    f" exec java {' '.join(SHORT_LIVED)} -Xmx512m -XX:+UseSerialGC -XX:+ExitOnOutOfMemoryError"
     f" -cp '/opt/kafka/libs/*' kafka.Kafka {_HOME}/server.properties"
 )
 

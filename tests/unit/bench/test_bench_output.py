@@ -15,6 +15,7 @@ FIGURES = {
     "ratio.latency_p99": 1.25,
     "ratio.express_p99_under_backlog": 2.5,
     "memory.attachment_200mb_extra_mb": 24.5,
+    "memory.ratio_twice_the_backlog": 1.1,
     "point_to_point.router_docs_per_s": 1634.2,
     "express.backlog_documents": 20_000,
 }
@@ -41,6 +42,7 @@ def test_a_partial_run_names_the_deciding_figures_that_it_lacks() -> None:
         "ratio.latency_p99",
         "ratio.express_p99_under_backlog",
         "memory.attachment_200mb_extra_mb",
+        "memory.ratio_twice_the_backlog",
     ]
 
 
