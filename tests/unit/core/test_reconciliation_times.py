@@ -11,8 +11,8 @@ from axis.core.history import Entry, EstablishedReceipt, Expectation
 from axis.core.policy import CLOCK_MARGIN
 from axis.core.receipt import Event
 from axis.core.reconciliation import COMMIT_MARGIN
+from tests.unit.core.falsifications import changed, kinds, receipt, recipients, sample, taken
 from tests.unit.core.history_model import BEGUN, LANES, SENDERS, History, Model
-from tests.unit.core.test_reconciliation import changed, kinds, receipt, recipients, sample, taken
 
 PROVINCE, WARD, COMMUNE = SENDERS
 DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
