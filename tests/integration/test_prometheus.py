@@ -195,8 +195,9 @@ def test_every_rule_evaluates(query: Query) -> None:
 
 def test_a_healthy_router_raises_the_watchdog_alone(query: Query) -> None:
     """Nothing fires or waits to fire while all is well, except the alert that always does."""
-    _wait_for(lambda: query("/api/v1/alerts")["data"]["alerts"], "the watchdog")
 
-    assert {alert["labels"]["alertname"] for alert in query("/api/v1/alerts")["data"]["alerts"]} == {
-        "AxisWatchdog"
-    }
+    def raised() -> set[str]:
+        return {alert["labels"]["alertname"] for alert in query("/api/v1/alerts")["data"]["alerts"]}
+
+    # Here a scrape may take a second at most, and on a busy machine one takes longer: what that raises goes away again.
+    _wait_for(lambda: raised() == {"AxisWatchdog"}, "the watchdog alone")
