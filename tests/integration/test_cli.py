@@ -90,14 +90,14 @@ def test_a_full_blob_store_holds_nothing_back_and_costs_no_document(
     """Where no room is left for an attachment nothing was sent or kept, it is said plainly, and later the same passes."""
     attachment = tmp_path / "ban-do.bin"
     attachment.write_bytes(os.urandom(8 * 1024 * 1024))
-    addressed = ("--as", "H56.09", "--to", "H56.14812", "--subject", "Bản đồ", "-o", "id")
+    addressed = ("--as", "H56.09", "--to", "H56.14980", "--subject", "Bản đồ", "-o", "id")
     full = site.run("publish", letter, attachment, *addressed, largest_file=4 * 1024 * 1024)
     assert (full.returncode, full.stdout) == (ExitCode.UNAVAILABLE, ""), full.stderr
     assert "File too large" in full.stderr
     assert "Traceback" not in full.stderr
     assert site.run("publish", "--resume", "--as", "H56.09", "-o", "id").stdout == ""
     [sent] = site.run("publish", letter, attachment, *addressed).stdout.split()
-    assert [row["message_id"] for row in site.rows("inbox", "list", "--as", "H56.14812")] == [sent]
+    assert [row["message_id"] for row in site.rows("inbox", "list", "--as", "H56.14980")] == [sent]
 
 
 @pytest.mark.parametrize(
