@@ -215,8 +215,12 @@ class PartitionReader:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        client = self._consumer._client  # noqa: SLF001 - nothing is left to be said
+        # A request for metadata that is under way would be reported as failed.
+        if client._sync_task is not None:  # noqa: SLF001
+            client._sync_task.cancel()  # noqa: SLF001
         # The broker reads no farewell while it holds a request, and TLS would wait for its answer.
-        for connection in self._consumer._client._conns.values():  # noqa: SLF001 - nothing is left to be said
+        for connection in client._conns.values():  # noqa: SLF001
             if connection._writer is not None:  # noqa: SLF001
                 connection._writer.transport.abort()  # noqa: SLF001
         await _stop(self._consumer)
