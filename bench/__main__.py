@@ -77,7 +77,7 @@ def main(
     site: Annotated[Path | None, Parameter(help="folder of a site to use again, made when missing")] = None,
     output: Annotated[Path, Parameter(help="folder of bench.json, logs and samples")] = Path("build"),
 ) -> int:
-    """Measure; the exit status says whether it was possible, the table whether the targets were met."""
+    """Measure; the exit status says whether it was possible and complete, the table whether the targets were met."""
     names = [name for name in only.split(",") if name] or list(SECTIONS)
     if unknown := [name for name in names if name not in SECTIONS]:
         print(f"got {', '.join(unknown)}; expected some of {', '.join(SECTIONS)}", file=sys.stderr)

@@ -217,12 +217,12 @@ class PartitionReader:
     async def __aexit__(self, *_: object) -> None:
         client = self._consumer._client  # noqa: SLF001 - nothing is left to be said
         # A request for metadata that is under way would be reported as failed.
-        if client._sync_task is not None:  # noqa: SLF001
-            client._sync_task.cancel()  # noqa: SLF001
+        if client._sync_task is not None:  # noqa: SLF001 - it has no public name
+            client._sync_task.cancel()  # noqa: SLF001 - it has no public name
         # The broker reads no farewell while it holds a request, and TLS would wait for its answer.
-        for connection in client._conns.values():  # noqa: SLF001
-            if connection._writer is not None:  # noqa: SLF001
-                connection._writer.transport.abort()  # noqa: SLF001
+        for connection in client._conns.values():  # noqa: SLF001 - closing politely is what takes long
+            if connection._writer is not None:  # noqa: SLF001 - as above
+                connection._writer.transport.abort()  # noqa: SLF001 - as above
         await _stop(self._consumer)
 
     async def partitions(self, topic: str) -> Sequence[PartitionId]:
