@@ -34,6 +34,10 @@ class Bilingual(str):
         message.vietnamese = vietnamese
         return message
 
+    def __reduce__(self) -> tuple[type[Self], tuple[str, str]]:
+        """Return what makes an equal message, so that an error can leave the process in which it arose."""
+        return type(self), (self.vietnamese, str(self))
+
 
 class AxisError(Exception):
     """Base of every exception that the axis raises on purpose."""

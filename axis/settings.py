@@ -20,6 +20,8 @@ FILE_NAME: Final = "axis.toml"
 DEFAULT_TELEMETRY_PORT: Final = 9464
 PORTS: Final = range(65_536)
 """The ports that telemetry may listen at; 0 for any free one."""
+WORKERS: Final = range(65)
+"""How many processes one router may have; 0 for one per core."""
 
 _ENVIRONMENT_CHARACTERS: Final = 64
 _SERVER: Final = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):([1-9][0-9]{0,4})")
@@ -62,6 +64,10 @@ _RANGES: Final[Mapping[tuple[str, str], tuple[Callable[[Any], object], Bilingual
     ("router", "batch_records"): (
         lambda records: 1 <= records <= 10_000,  # noqa: PLR2004 - said beside it
         Bilingual("số nguyên từ 1 đến 10000", "a whole number from 1 to 10000"),
+    ),
+    ("router", "workers"): (
+        WORKERS.__contains__,
+        Bilingual(f"số nguyên từ 0 đến {WORKERS[-1]}", f"a whole number from 0 to {WORKERS[-1]}"),
     ),
     ("router", "telemetry_port"): (
         PORTS.__contains__,
@@ -130,11 +136,13 @@ class RouterSettings:
 
     Attributes:
         batch_records: most submissions of one transaction; 1 to 10,000.
+        workers: processes that share the partitions; 0 for one per core, at most four.
         telemetry_host: where /metrics, /healthz and /readyz listen.
         telemetry_port: 0 for any free port.
     """
 
     batch_records: int = 500
+    workers: int = 0
     telemetry_host: str = "127.0.0.1"
     telemetry_port: int = DEFAULT_TELEMETRY_PORT
 

@@ -15,7 +15,7 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from bench import attachment, circle, drain, ground, latency, report, sampler
-from bench.contenders import ROUTER, Stable
+from bench.contenders import ONE_WORKER, Stable
 from bench.documents import Authors
 from bench.signatures import signatures
 
@@ -72,7 +72,8 @@ def main(
     quick: Annotated[bool, Parameter(help="smaller and fewer runs; noisier")] = False,
     rounds: Annotated[int | None, Parameter(help="how often each contender runs")] = None,
     profile: Annotated[
-        bool, Parameter(help="only: drain once with the router sampled, and show where its time goes")
+        bool,
+        Parameter(help="only: drain once with a router of one process sampled, and show where its time goes"),
     ] = False,
     site: Annotated[Path | None, Parameter(help="folder of a site to use again, made when missing")] = None,
     output: Annotated[Path, Parameter(help="folder of bench.json, logs and samples")] = Path("build"),
@@ -113,10 +114,10 @@ def main(
 
 
 def _profile(stable: Stable, scale: Scale) -> None:
-    """Drain point-to-point, then broadcast, with the router sampled."""
+    """Drain point-to-point, then broadcast, with a router of one process sampled."""
     for broadcast in (False, True):
         count = scale.broadcasts if broadcast else scale.documents
-        one = drain.drain(stable, ROUTER, stable.authors.write(count, broadcast=broadcast), profile=True)
+        one = drain.drain(stable, ONE_WORKER, stable.authors.write(count, broadcast=broadcast), profile=True)
         print(
             f"\n{'broadcast' if broadcast else 'point-to-point'}: {one.deliveries_per_second:,.0f} deliveries/s"
         )

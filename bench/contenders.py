@@ -1,4 +1,4 @@
-"""The programs that are compared, each a child process of its own."""
+"""The programs that are compared, each a child process of its own, the router with its workers."""
 
 import signal
 import subprocess
@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final, Self
@@ -14,6 +14,7 @@ from typing import IO, Final, Self
 import psutil
 
 from axis.apps.router import GROUP
+from axis.apps.workers import worker_count
 from axis.errors import Unavailable
 from bench.documents import Authors, Signed
 from bench.ground import Ground
@@ -34,23 +35,28 @@ class Contender:
         module: what is run.
         group: whose committed positions tell how far it is.
         arguments: of its command line, after the site's folder.
-        processes: how many of it share the partitions, each told its number.
+        members: how many processes of it share the partitions.
     """
 
     name: str
     module: str
     group: str
     arguments: tuple[str, ...] = ()
-    processes: int = 1
+    members: int = 1
 
-    def command(self, folder: Path, number: int) -> list[str]:
-        """Return the command line of one of its processes."""
-        instance = ["--instance", str(number)] if self.processes > 1 else []
-        return [sys.executable, "-m", self.module, str(folder), *self.arguments, *instance]
+    def command(self, folder: Path) -> list[str]:
+        """Return its command line."""
+        return [sys.executable, "-m", self.module, str(folder), *self.arguments]
 
 
-ROUTER: Final = Contender("router", "bench.router", GROUP)
-TWO_ROUTERS: Final = Contender("two_routers", "bench.router", GROUP, processes=2)
+def _router(name: str, workers: int) -> Contender:
+    return Contender(name, "bench.router", GROUP, ("--workers", str(workers)), members=workers)
+
+
+ROUTER: Final = _router("router", worker_count(0))
+"""`axis router` as it is started by default here: a worker per core."""
+ONE_WORKER: Final = _router("one_worker", 1)
+"""The same as a single process, which the floor is."""
 FLOOR: Final = Contender("floor", "bench.floor", "bench-floor", ("--group", "bench-floor"))
 LOOP: Final = Contender("loop", "bench.floor", "bench-loop", ("--group", "bench-loop", "--unverified", "one"))
 LOOP_TO_ALL: Final = Contender(
@@ -94,12 +100,13 @@ class Running:
     """A contender that runs, ready: every partition is open, every topic known, one batch of each has gone through.
 
     Attributes:
-        processes: to ask for their use of CPU and memory.
+        processes: its own and those that it started, to ask for their use of CPU and memory.
     """
 
-    def __init__(self, contender: Contender, processes: Sequence[psutil.Process]) -> None:
+    def __init__(self, contender: Contender, pid: int) -> None:
         self.contender = contender
-        self.processes = processes
+        own = psutil.Process(pid)
+        self.processes: Sequence[psutil.Process] = (own, *own.children(recursive=True))
 
     def suspend(self) -> None:
         """Stop it where it is, while work is laid out."""
@@ -108,9 +115,9 @@ class Running:
 
     def resume(self, *, sampling: bool = False) -> None:
         """Let it go on; from here on its time is sampled, where that is asked for."""
+        if sampling:
+            self.processes[0].send_signal(signal.SIGUSR1)
         for each in self.processes:
-            if sampling:
-                each.send_signal(signal.SIGUSR1)
             each.resume()
 
     def cpu_seconds(self) -> float:
@@ -140,31 +147,21 @@ class Stable:
             Unavailable: it does not become ready, or did not stop in order.
         """
         self.positions.skip_to_end(contender.group)
-        with ExitStack() as stack:
-            children = [
-                stack.enter_context(self._child(contender, number, samples))
-                for number in range(contender.processes)
-            ]
-            if contender.processes > 1:
-                self.positions.await_members(contender.group, contender.processes, _READY_SECONDS)
+        with self._child(contender, samples) as child:
+            if contender.members > 1:
+                self.positions.await_members(contender.group, contender.members, _READY_SECONDS)
             self._warm_up(contender)
-            yield Running(contender, [psutil.Process(child.pid) for child in children])
-            for child in children:
-                _end_input(child)
-            for child in children:
-                if child.wait(_STOP_SECONDS) != 0:
-                    raise Unavailable(
-                        f"{contender.name} ended with {child.returncode}; see {self.ground.output}"
-                    )
+            yield Running(contender, child.pid)
+            _end_input(child)
+            if child.wait(_STOP_SECONDS) != 0:
+                raise Unavailable(f"{contender.name} ended with {child.returncode}; see {self.ground.output}")
 
     @contextmanager
-    def _child(
-        self, contender: Contender, number: int, samples: Path | None
-    ) -> Iterator["subprocess.Popen[bytes]"]:
-        command = contender.command(self.ground.settings.folder, number)
+    def _child(self, contender: Contender, samples: Path | None) -> Iterator["subprocess.Popen[bytes]"]:
+        command = contender.command(self.ground.settings.folder)
         if samples is not None:
             command += ["--samples", str(samples)]
-        with (self.ground.output / f"{contender.name}-{number}.log").open("wb") as log:
+        with (self.ground.output / f"{contender.name}.log").open("wb") as log:
             child = _started(command, log)
             try:
                 yield child

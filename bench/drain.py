@@ -13,8 +13,8 @@ from bench.contenders import (
     LOOP,
     LOOP_TO_ALL,
     MEBIBYTE,
+    ONE_WORKER,
     ROUTER,
-    TWO_ROUTERS,
     Contender,
     MemoryWatch,
     Stable,
@@ -61,17 +61,17 @@ def drain(stable: Stable, contender: Contender, documents: list[Signed], *, prof
 
 
 def point_to_point(stable: Stable, *, count: int, rounds: int) -> dict[str, float]:
-    """Documents to one recipient each: floor, router, and two routers that share the partitions, in turn.
+    """Documents to one recipient each: floor, router, and a router of one process as the floor is, in turn.
 
     Args:
         stable: runs the contenders.
         count: documents of one drain.
         rounds: how often each contender runs.
     """
-    contenders = [FLOOR, ROUTER, TWO_ROUTERS]
+    contenders = [FLOOR, ROUTER, ONE_WORKER]
     drained = _rounds(stable, contenders, count, rounds, broadcast=False)
     figures = _figures("point_to_point", drained, "docs_per_s", [each.name for each in contenders])
-    return figures | {"point_to_point.ratio_two_routers": statistics.median(_ratios(drained, TWO_ROUTERS))}
+    return figures | {"point_to_point.ratio_one_worker": statistics.median(_ratios(drained, ONE_WORKER))}
 
 
 def broadcast(stable: Stable, *, count: int, rounds: int) -> dict[str, float]:

@@ -1,4 +1,7 @@
-"""The real router as a child of the bench: `python -m bench.router FOLDER`; the end of its input stops it, SIGUSR1 begins sampling."""
+"""The real router as a child of the bench: `python -m bench.router FOLDER`; the end of its input stops it.
+
+It is what `axis router` runs, with as many workers as that would have here. One worker can be sampled: SIGUSR1 begins.
+"""
 
 import argparse
 import asyncio
@@ -7,7 +10,8 @@ from pathlib import Path
 
 from axis import settings as settings_file
 from axis.apps.router import Router
-from axis.telemetry.logs import configure_logs
+from axis.apps.workers import RouterWorkers
+from axis.telemetry.logs import configure_logs, logs_in_force
 from bench.lifeline import when_input_ends
 from bench.sampler import sampled
 
@@ -16,11 +20,16 @@ async def main() -> None:
     """Route until the standard input ends."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="the site's data folder")
-    parser.add_argument("--instance", default="0", help="its name among the routers of the site")
+    parser.add_argument("--workers", type=int, default=1, help="processes that share the work")
     parser.add_argument("--samples", type=Path, help="file for where the time of each thread went")
     arguments = parser.parse_args()
     configure_logs()
-    router = Router(settings_file.load(arguments.folder), arguments.instance)
+    settings = settings_file.load(arguments.folder)
+    router = (
+        Router(settings)
+        if arguments.workers == 1
+        else RouterWorkers(settings, "0", arguments.workers, logs_in_force())
+    )
     when_input_ends(router.stop)
     if arguments.samples is None:
         await router.run()

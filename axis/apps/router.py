@@ -53,12 +53,14 @@ class Router:
         instance: name of this process among the routers of the installation; its decision store lies under it.
         new_transaction: makes the transaction object of a task; the default is Kafka's.
         new_decisions: opens the decision store from a path and the changelog's identity.
+        address: host and port of its telemetry; the default is that of the settings.
     """
 
     settings: Settings
     instance: str = "0"
     new_transaction: NewTransaction | None = None
     new_decisions: Callable[[str, str], SqliteDecisions] = SqliteDecisions
+    address: tuple[str, int] | None = None
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _observer: RouterObserver = field(init=False)
     _running: dict[int, tuple[RouterTask, "asyncio.Task[None]"]] = field(default_factory=dict)
@@ -67,12 +69,17 @@ class Router:
         """Ask the process to finish the transactions in hand and return from `run`."""
         self.stopping.set()
 
-    async def run(self, on_ready: Callable[[int], None] | None = None) -> None:
+    async def run(
+        self,
+        on_ready: Callable[[int], None] | None = None,
+        on_listening: Callable[[int], None] | None = None,
+    ) -> None:
         """Route until stopped.
 
         Args:
             on_ready: called once, with the telemetry port, when the process is a member of the group and every task that
                 it owns is open.
+            on_listening: called before that, with the port, as soon as telemetry answers.
 
         Raises:
             ConfigurationError: settings, keys or topics are not usable.
@@ -84,11 +91,12 @@ class Router:
         metrics = Metrics(registry, config_hash=config_hash(settings))
         show_transport_certificate(settings, metrics)
         health = Health("router", {"group": "a member", "tasks": "all open"}, metrics)
-        server = TelemetryServer(
-            settings.router.telemetry_host, settings.router.telemetry_port, registry, health
-        )
+        address = self.address or (settings.router.telemetry_host, settings.router.telemetry_port)
+        server = TelemetryServer(*address, registry, health)
         server.start()
         health.beat()
+        if on_listening is not None:
+            on_listening(server.port)
         tune_interpreter()
         try:
             with counted_events(metrics):

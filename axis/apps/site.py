@@ -167,7 +167,8 @@ def _settings(folder: Path, config: Path, environment: str, telemetry_port: int)
         broker=BrokerSettings("", folder / "pki" / "ca.pem", folder / "pki" / "tls"),
         signatures=SignatureSettings(folder / "pki" / "ca.pem", folder / "pki" / "signing"),
         directory=DirectorySettings(folder / "directory", folder / "pki" / "enrolment.json"),
-        router=RouterSettings(telemetry_port=telemetry_port),
+        # Beside the broker and who tries it out, on one machine, a second process would only take memory.
+        router=RouterSettings(workers=1, telemetry_port=telemetry_port),
     )
 
 

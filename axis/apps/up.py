@@ -11,8 +11,10 @@ from typing import Final
 from axis.apps import site
 from axis.apps.router import Router
 from axis.apps.signals import stopping_on_signals
+from axis.apps.workers import RouterWorkers, worker_count
 from axis.errors import Bilingual, ConfigurationError, Unavailable
 from axis.settings import DEFAULT_TELEMETRY_PORT, FILE_NAME, Settings, load
+from axis.telemetry.logs import logs_in_force
 from axis.testing.broker import Broker
 from axis.testing.broker.layout import is_free
 
@@ -25,16 +27,16 @@ Announce = Callable[[Settings, int], None]
 
 
 def run_router(settings: Settings, announce: Announce, *, instance: str = "0") -> None:
-    """Route until SIGINT or SIGTERM; transactions in hand are finished first.
+    """Route until SIGINT or SIGTERM, in as many processes as the settings say; transactions in hand are finished first.
 
     Args:
         settings: the installation.
         announce: called when the router is a member of its group and all its tasks are open.
-        instance: name of this process among the routers of the installation.
+        instance: name of this router among those of the installation.
 
     Raises:
         ConfigurationError: settings, keys or topics are not usable.
-        Unavailable: no broker answers at the start.
+        Unavailable: no broker answers at the start, or one of several processes ended by itself.
     """
     asyncio.run(_route(settings, announce, instance))
 
@@ -83,7 +85,12 @@ def run_site(
 
 
 async def _route(settings: Settings, announce: Announce, instance: str) -> None:
-    router = Router(settings, instance)
+    count = worker_count(settings.router.workers)
+    router = (
+        Router(settings, instance)
+        if count == 1
+        else RouterWorkers(settings, instance, count, logs_in_force())
+    )
     with stopping_on_signals(router.stop):
         await router.run(lambda port: announce(settings, port))
 

@@ -17,14 +17,14 @@ from dataclasses import asdict
 from http import HTTPStatus
 from http.server import ThreadingHTTPServer
 from threading import Thread
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Protocol
 from urllib.parse import urlsplit
 
 import structlog
 from prometheus_client import CollectorRegistry, MetricsHandler, ProcessCollector
 
 from axis.errors import ConfigurationError
-from axis.telemetry.health import Health
+from axis.telemetry.health import Check, Readiness
 
 REQUEST_SECONDS: Final = 10.0
 """Longest wait for a client's request: one that stays silent must not hold a thread."""
@@ -32,6 +32,16 @@ REQUEST_SECONDS: Final = 10.0
 STOP_SECONDS: Final = 5.0
 
 log = structlog.stdlib.get_logger(__name__)
+
+
+class HealthSource(Protocol):
+    """What `/healthz` and `/readyz` show: `axis.telemetry.health.Health` of a role in this process."""
+
+    def liveness(self) -> Check:
+        """Return whether the event loop turned lately."""
+
+    def readiness(self) -> Readiness:
+        """Return all checks."""
 
 
 def process_registry() -> CollectorRegistry:
@@ -51,7 +61,7 @@ class TelemetryServer:
         health: what `/healthz` and `/readyz` show.
     """
 
-    def __init__(self, host: str, port: int, registry: CollectorRegistry, health: Health) -> None:
+    def __init__(self, host: str, port: int, registry: CollectorRegistry, health: HealthSource) -> None:
         self._address = (host, port)
         self._handler = type("_BoundHandler", (_Handler,), {"registry": registry, "health": health})
         self._server: _Server | None = None
@@ -105,7 +115,7 @@ class _Server(ThreadingHTTPServer):
 
 
 class _Handler(MetricsHandler):
-    health: Health
+    health: HealthSource
     timeout: ClassVar[float | None] = REQUEST_SECONDS
     server_version = "axis"
     sys_version = ""

@@ -15,8 +15,9 @@ import contextlib
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
+from functools import partial
 from typing import TextIO
 
 import structlog
@@ -72,7 +73,7 @@ def configure_logs(
         foreign_pre_chain=[*shared, _keep_first_line],
         keep_exc_info=False,
     )
-    handler = _LineHandler(target)
+    handler = _LineHandler(target, log_format)
     handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -81,6 +82,19 @@ def configure_logs(
     root.setLevel(max(own_level, logging.INFO))
     logging.getLogger("axis").setLevel(own_level)
     logging.captureWarnings(capture=True)
+
+
+def logs_in_force() -> Callable[[], None]:
+    """Return what sets up the logs of another process, on its standard error, as those of this one; it can be pickled."""
+    handlers = logging.getLogger().handlers
+    chosen = next((each.log_format for each in handlers if isinstance(each, _LineHandler)), None)
+    return partial(_set_up, chosen, {name: logging.getLogger(name).level for name in ("axis", "aiokafka")})
+
+
+def _set_up(log_format: LogFormat | None, levels: Mapping[str, int]) -> None:
+    configure_logs(log_format=log_format)
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
 
 
 @contextlib.contextmanager
@@ -106,6 +120,10 @@ class _Counter(logging.Handler):
 
 class _LineHandler(logging.StreamHandler[TextIO]):
     """Writes lines; an event that cannot be written is named without its arguments, which may be secret."""
+
+    def __init__(self, stream: TextIO, log_format: LogFormat | None) -> None:
+        super().__init__(stream)
+        self.log_format = log_format
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name logging calls
         """Write a constant event in place of the one that failed."""

@@ -46,7 +46,7 @@ FACTS: Final = frozenset(
         *("seconds", "duration_seconds", "retry_in_seconds", "delay_seconds", "deadline_seconds"),
         *("since", "until", "not_after"),
         # the software itself
-        *("command", "exit_code", "pid", "signal", "path", "check", "got", "expected", "mend"),
+        *("command", "instance", "exit_code", "pid", "signal", "path", "check", "got", "expected", "mend"),
         *("faults", "fault_type", "more_lines"),
     }
 )

@@ -163,6 +163,16 @@ class RouterChild:
         return await asyncio.wait_for(self._process.wait(), READY_SECONDS)
 
 
+def owners(settings: Settings) -> dict[str, set[int]]:
+    """Return which member, by its client id, has which partition numbers."""
+    admin = AdminClient({**librdkafka_options(ADMIN_NAME, settings.broker), "log_level": "0"})
+    group = admin.describe_consumer_groups([GROUP])[GROUP].result()
+    return {
+        member.client_id: {tp.partition for tp in member.assignment.topic_partitions}
+        for member in group.members
+    }
+
+
 async def bury_dead_members(settings: Settings) -> None:
     """Tell the group's coordinator that every member has left, so that nobody waits for the dead ones' sessions to end.
 

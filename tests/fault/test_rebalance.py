@@ -7,16 +7,12 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 import pytest
-from confluent_kafka.admin import AdminClient
 
-from axis.apps.router import GROUP
-from axis.connection import librdkafka_options
-from axis.testing.broker import ADMIN_NAME
 from tests.configuration import LANE_PARTITIONS
 from tests.fault.installation import Installation
 from tests.fault.judging import assert_both_hold, routed
 from tests.fault.oracle import Oracle
-from tests.fault.routers import RouterChild, WatchedRouter, eventually, routing
+from tests.fault.routers import RouterChild, WatchedRouter, eventually, owners, routing
 from tests.fault.sending import Senders
 
 pytestmark = pytest.mark.kafka
@@ -32,22 +28,12 @@ async def load(site: Installation) -> AsyncIterator[Senders]:
         yield senders
 
 
-def owners(site: Installation) -> dict[str, set[int]]:
-    """Return which member, by its client id, has which partition numbers."""
-    admin = AdminClient({**librdkafka_options(ADMIN_NAME, site.settings.broker), "log_level": "0"})
-    group = admin.describe_consumer_groups([GROUP])[GROUP].result()
-    return {
-        member.client_id: {tp.partition for tp in member.assignment.topic_partitions}
-        for member in group.members
-    }
-
-
 async def shared_by(site: Installation, *instances: str) -> None:
     """Return when exactly these instances have all partitions among them, each some."""
     expected = {f"axis-router-{instance}-{site.settings.node}" for instance in instances}
 
     async def shared() -> bool:
-        found = await asyncio.to_thread(owners, site)
+        found = await asyncio.to_thread(owners, site.settings)
         return (
             found.keys() == expected
             and all(found.values())

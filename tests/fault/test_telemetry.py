@@ -1,20 +1,14 @@
 """What a real router tells those who watch it: its metrics, scraped over HTTP, and its log, read line by line."""
 
 import asyncio
-import json
-import re
-import signal
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
-from urllib.request import urlopen
+from typing import Any
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from axis.apps.router import NewTransaction, Router
 from axis.clock import SystemClock
@@ -24,35 +18,15 @@ from axis.core.topics import SUBMISSIONS_STANDARD
 from axis.crypto.keys import load_certificates
 from axis.errors import Unavailable
 from axis.ports import Transaction
-from axis.settings import Settings
 from tests.configuration import LANE_PARTITIONS
 from tests.fault.installation import Installation
 from tests.fault.judging import assert_holds, routed
 from tests.fault.oracle import Oracle
-from tests.fault.routers import READY_SECONDS, bury_dead_members, eventually
+from tests.fault.router_command import INSTANCE, router_command, value
+from tests.fault.routers import READY_SECONDS, eventually
 from tests.fault.sending import BIM_SON, DIEN_LU, OFFICE, Senders, append_all
 
 pytestmark = pytest.mark.kafka
-
-ROOT: Final = Path(__file__).parents[2]
-Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
-
-
-def scrape(port: int) -> Samples:
-    """Return every sample that the router shows."""
-    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
-        text = answer.read().decode()
-    families = text_string_to_metric_families(text)
-    return {
-        (sample.name, frozenset(sample.labels.items())): sample.value
-        for family in families
-        for sample in family.samples
-    }
-
-
-async def value(port: int, name: str, **labels: str) -> float | None:
-    """Return one sample of a scrape; None while it is absent."""
-    return (await asyncio.to_thread(scrape, port)).get((name, frozenset(labels.items())))
 
 
 async def lag(port: int, unit: str, topic: str = "submissions-standard") -> float | None:
@@ -194,50 +168,6 @@ async def _none_waits(port: int) -> None:
     await eventually(none, "no lag is shown")
 
 
-@dataclass(slots=True)
-class Process:
-    """A router as operators run it."""
-
-    child: asyncio.subprocess.Process
-    port: int
-    log: Path
-
-    def events(self) -> list[dict[str, Any]]:
-        """Return the whole lines of its log that are there by now."""
-        return [
-            json.loads(line)
-            for line in self.log.read_text("utf-8").splitlines(keepends=True)
-            if line.endswith("\n")
-        ]
-
-
-@asynccontextmanager
-async def router_process(settings: Settings, log: Path) -> AsyncIterator[Process]:
-    """Run `axis router` with debug events; it is ready when the block begins."""
-    command = ["--log-level", "debug", "router", "--data", str(settings.folder), "--instance", "telemetry"]
-    with log.open("wb") as stream:
-        child = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "axis.cli.main", *command, "--telemetry-port", "0"),
-            cwd=ROOT,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=stream,
-        )
-    try:
-        assert child.stdout is not None
-        line = (await asyncio.wait_for(child.stdout.readline(), READY_SECONDS)).decode()
-        match = re.fullmatch(r"ready telemetry=127\.0\.0\.1:(\d+)\n", line)
-        assert match, f"the router ended before it was ready, see {log}"
-        yield Process(child, int(match[1]), log)
-        child.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(child.wait(), READY_SECONDS) == 0
-    finally:
-        if child.returncode is None:
-            child.kill()
-            await child.wait()
-            await bury_dead_members(settings)
-
-
 async def test_a_router_names_each_submission_and_counts_its_own_events(
     site: Installation, oracle: Oracle, tmp_path: Path
 ) -> None:
@@ -245,7 +175,7 @@ async def test_a_router_names_each_submission_and_counts_its_own_events(
     settings, partition = site.settings, partition_of(OFFICE, LANE_PARTITIONS)
     async with Senders.open(settings, (OFFICE,)) as senders:
         good = await senders.prepare(OFFICE, (BIM_SON, DIEN_LU))
-        async with router_process(settings, tmp_path / "first.log") as process:
+        async with router_command(settings, tmp_path / "first.log") as process:
             await append_all([good])
             await append_all([good])
             await senders.append_garbage()
@@ -283,8 +213,8 @@ async def test_a_router_names_each_submission_and_counts_its_own_events(
         assert garbage.items() >= {**place, "result": "quarantined", "reason": "schema-unknown"}.items()
         assert [each["level"] for each in (first, second, garbage)] == ["debug", "debug", "warning"]
         assert first["offset"] < second["offset"] < garbage["offset"]
-        (settings.folder / "router-telemetry" / "decisions.db").unlink()
-        async with router_process(settings, tmp_path / "second.log") as process:
+        (settings.folder / f"router-{INSTANCE}" / "decisions.db").unlink()
+        async with router_command(settings, tmp_path / "second.log") as process:
             restored = sum(each.get("restored_decisions", 0) for each in process.events())
             replayed = await value(process.port, "axis_replayed_records_total", purpose="recovery")
             assert replayed == restored >= 1

@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import logging
+import pickle
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from structlog.stdlib import BoundLogger
 
 from axis.core.disposition import Reason
 from axis.errors import Unavailable
-from axis.telemetry.logs import LogFormat, configure_logs, counted_events
+from axis.telemetry.logs import LogFormat, configure_logs, counted_events, logs_in_force
 from axis.telemetry.metrics import Metrics
 from axis.telemetry.vocabulary import LogLevel
 
@@ -269,3 +270,23 @@ def test_a_lost_stream_does_not_stop_the_work(lines: Lines, log: NewLogger) -> N
     log().info("router.idle")
 
     assert sys.exc_info() == (None, None, None)
+
+
+def test_another_process_can_be_given_the_same_logs(
+    lines: Lines, log: NewLogger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Chosen form and levels travel, the stream does not: the other process writes to its own standard error."""
+    configure_logs(stream=Lines(), log_format=LogFormat.CONSOLE, level=LogLevel.DEBUG)
+    monkeypatch.setattr(logging.getLogger("aiokafka"), "level", logging.WARNING)
+    sent = pickle.dumps(logs_in_force())
+    configure_logs(stream=Lines())
+    logging.getLogger("aiokafka").setLevel(logging.NOTSET)
+    monkeypatch.setattr(sys, "stderr", lines)
+
+    pickle.loads(sent)()  # noqa: S301 - our own bytes
+
+    log().debug("router.idle")
+    assert "router.idle" in lines.getvalue()
+    with pytest.raises(json.JSONDecodeError):
+        lines.events()
+    assert logging.getLogger("aiokafka").level == logging.WARNING
