@@ -1,10 +1,8 @@
 """What tests of a broker do on it."""
 
 import time
-from collections.abc import Callable
 from uuid import uuid4
 
-import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined] # its documented names, imported without __all__
     AdminClient,
@@ -58,12 +56,3 @@ async def take(broker: Broker, topic: str, count: int) -> list[bytes]:
             for records in (await consumer.getmany(timeout_ms=500)).values():
                 taken.extend(record.value for record in records)
     return taken
-
-
-def until(holds: Callable[[], bool], what: str) -> None:
-    """Returns when the condition holds; fails after the deadline."""
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not holds():
-        if time.monotonic() > deadline:
-            pytest.fail(f"not within {WAIT_SECONDS} s: {what}")
-        time.sleep(0.05)

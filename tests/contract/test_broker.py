@@ -33,8 +33,9 @@ from axis.testing.broker.docker import DockerBroker, engine_answers
 from axis.testing.pki import DevelopmentPki
 from axis.testing.pytest_plugin import chosen_broker
 from tests.configuration import SHIPPED, copy_configuration
-from tests.contract.broker_clients import WAIT_SECONDS, WARD, create_topic, publish, take, until
+from tests.contract.broker_clients import WAIT_SECONDS, WARD, create_topic, publish, take
 from tests.integration.installation import Installation, ready_port
+from tests.waiting import until
 
 pytestmark = pytest.mark.kafka
 
@@ -227,7 +228,7 @@ def test_tells_that_it_ended_by_itself_and_can_start_again(served: Served) -> No
             told = str(error)
         return told != ""
 
-    until(tells, "the broker tells that it ended")
+    until(tells, "the broker tells that it ended", WAIT_SECONDS)
     assert "the end of" in told
     assert "INFO" in told
     served.broker.stop()

@@ -18,7 +18,8 @@ from axis.testing.broker.java import find_java
 from axis.testing.broker.layout import settle
 from axis.testing.broker.runtime import Runtime
 from axis.testing.pki import DevelopmentPki
-from tests.contract.broker_clients import WAIT_SECONDS, create_topic, publish, take, until
+from tests.contract.broker_clients import WAIT_SECONDS, create_topic, publish, take
+from tests.waiting import until
 
 pytestmark = pytest.mark.kafka
 
@@ -126,9 +127,9 @@ async def test_a_cluster_serves_on_when_a_leader_is_killed(cluster: EmbeddedBrok
 
     leader, _ = partition()
     cluster.kill(leader)
-    until(lambda: partition()[0] not in (leader, -1), "another node leads")
+    until(lambda: partition()[0] not in (leader, -1), "another node leads", WAIT_SECONDS)
     await publish(cluster, topic, b"after")
     assert await take(cluster, topic, 2) == [b"before", b"after"]
     cluster.restart(leader)
-    until(lambda: sorted(partition()[1]) == [1, 2, 3], "the killed node is in sync again")
+    until(lambda: sorted(partition()[1]) == [1, 2, 3], "the killed node is in sync again", WAIT_SECONDS)
     assert await take(cluster, topic, 2) == [b"before", b"after"]

@@ -5,7 +5,7 @@ import csv
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from io import StringIO
@@ -13,25 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import TopicPartition
-from confluent_kafka.admin import AdminClient
 
-from axis.apps import audit, wiring
+from axis.apps import wiring
 from axis.apps.audit import AUDITOR, reconcile, replay
 from axis.apps.router import GROUP
 from axis.cli.exit_codes import exit_code_of
 from axis.cli.main import app
-from axis.connection import librdkafka_options
-from axis.consumers import decide, examine
 from axis.consumers.replay import Period, Verdict
-from axis.core import inbox_reconciliation
 from axis.core.disposition import Reason
-from axis.core.findings import Finding, FindingKind
-from axis.core.partitioning import partition_of
-from axis.core.receipt import Outcome, RecipientOutcome
-from axis.core.routing import route
+from axis.core.findings import FindingKind
 from axis.core.topics import RECEIPTS, inbox_topic
-from axis.errors import AxisError, ConfigurationError, Refused
+from axis.errors import AxisError, ConfigurationError
 from axis.ports import PartitionId
 from tests.integration.audited_site import (
     DEPARTMENT,
@@ -49,7 +41,6 @@ from tests.integration.audited_site import (
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 
 EVERYTHING = Period(())
-Outcomes = tuple[RecipientOutcome, ...]
 
 
 @pytest.fixture(scope="module")
@@ -63,13 +54,6 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
 def falsifiable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
     """A history that tests may falsify: nothing in it is expected to hold."""
     with played_site(tmp_path_factory.mktemp("falsified") / "site") as played:
-        yield played
-
-
-@pytest.fixture
-def operated(tmp_path: Path) -> Iterator[Played]:
-    """A history whose operator is compromised."""
-    with played_site(tmp_path / "site") as played:
         yield played
 
 
@@ -179,93 +163,6 @@ def test_what_an_insider_writes_is_named(falsifiable: Played, axis: Command) -> 
     assert table.code == 3
     assert all(kind in table.out for _, _, kind in writes)
     assert "KHÔNG KHỚP" in table.error
-
-
-def dropping(outcomes: Outcomes) -> Outcomes:
-    """Leave out the first recipient."""
-    return outcomes[1:]
-
-
-def adding(outcomes: Outcomes) -> Outcomes:
-    """Consign to an organisation that nobody named."""
-    return (*outcomes, RecipientOutcome("H56.14923", Outcome.CONSIGNED))
-
-
-def expiring(_verified: object, _now: object) -> Refused:
-    """Refuse whatever would be accepted as too late."""
-    return Refused(Reason.EXPIRED, "expired")
-
-
-def test_what_a_compromised_operator_decides_is_named(
-    operated: Played, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The axis's own key signs it all: recipients dropped or added, and a good document refused as too late."""
-    settings, recipients = operated.settings, (WARD, DEPARTMENT)
-    frauds = [
-        (examine, "route", lambda *given: dropping(route(*given)), FindingKind.RECIPIENT_DROPPED),
-        (examine, "route", lambda *given: adding(route(*given)), FindingKind.RECIPIENT_ADDED),
-        (decide, "_expired", expiring, FindingKind.REFUSAL_UNFOUNDED),
-    ]
-    expected = []
-    for module, name, fraud, kind in frauds:
-        with monkeypatch.context() as compromised:
-            compromised.setattr(module, name, fraud)
-            decided = asyncio.run(route_one(settings, recipients))
-        expected.append((kind, decided.message_id))
-    report = asyncio.run(reconcile(settings))
-    assert sorted((each.kind, each.message_id) for each in report.findings) == sorted(expected)
-
-
-def without_inbox(outcomes: Outcomes) -> Outcomes:
-    """Say of the first recipient that it has no inbox."""
-    first, *others = outcomes
-    return (RecipientOutcome(first.recipient, Outcome.REFUSED, Reason.INBOX_MISSING), *others)
-
-
-def test_a_recipient_dropped_in_a_period_had_an_inbox_before_it(
-    operated: Played, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """An inbox that was opened before the period was there in it, although nothing in the period says so."""
-    for module in (audit, inbox_reconciliation):
-        monkeypatch.setattr(module, "CLOCK_MARGIN", timedelta(0))
-    since = wiring.clock().now()
-    with monkeypatch.context() as compromised:
-        compromised.setattr(examine, "route", lambda *given: without_inbox(route(*given)))
-        decided = asyncio.run(route_one(operated.settings, (WARD, DEPARTMENT)))
-    report = asyncio.run(reconcile(operated.settings, since=since))
-    dropped = (FindingKind.RECIPIENT_DROPPED, decided.message_id)
-    assert [(each.kind, each.message_id) for each in report.findings] == [dropped]
-
-
-def test_what_a_compromised_operator_removes_is_named(operated: Played) -> None:
-    """An acceptance about nothing, lanes that were shortened, and positions that are gone: none of it holds."""
-    settings = operated.settings
-    before = asyncio.run(reconcile(settings)).findings
-    forged = forged_acceptance(operated, settings.node, settings.node, offset=10**12)
-    asyncio.run(write(settings, inbox_topic(PROVINCE), forged))
-    forged_in_inbox = asyncio.run(reconcile(settings)).findings
-    assert added(before, forged_in_inbox) == {(FindingKind.ANSWER_UNEXPECTED, inbox_topic(PROVINCE))}
-
-    admin = AdminClient({**librdkafka_options(AUDITOR, settings.broker)})
-    lane = operated.document.topic
-    partition = partition_of(PROVINCE, wiring.topic_admin(settings, AUDITOR).partitions()[lane])
-    for future in admin.delete_records([TopicPartition(lane, partition, 2)]).values():
-        future.result(30)
-    shortened = asyncio.run(reconcile(settings)).findings
-    removed = {each.place for each in shortened if each.kind is FindingKind.RECORDS_REMOVED}
-    assert removed == {f"{lane}/{partition}/2"}
-
-    for future in admin.delete_consumer_groups([GROUP]).values():
-        future.result(30)
-    report = asyncio.run(reconcile(settings))
-    lost = {each.place for each in report.findings if each.kind is FindingKind.POSITION_LOST}
-    assert f"{lane}/{partition}" in lost
-    assert report.counts["submissions"] == 0
-
-
-def added(before: Sequence[Finding], after: Sequence[Finding]) -> set[tuple[FindingKind, str]]:
-    """Return kind and topic of the findings that are new."""
-    return {(each.kind, each.place.split("/")[0]) for each in after if each not in before}
 
 
 def test_the_command_says_what_it_judged(played: Played, axis: Command) -> None:

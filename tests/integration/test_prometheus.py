@@ -15,24 +15,16 @@ from urllib.request import urlopen
 import pytest
 
 from tests.integration.installation import Installation
+from tests.waiting import until
 
 pytestmark = [pytest.mark.prometheus, pytest.mark.kafka]
 
 CONFIG = Path(__file__).parents[2] / "config" / "prometheus"
-READY_SECONDS = 60.0
 COMMUNE = "H56.14812"
 # Scraped twice, and after the router measured that the hand-over is committed.
 SEEN = """count_over_time(up{job="axis-router"}[1m]) >= 2 and on (instance) axis_deliveries_total == 1
     and on (instance) axis_consumer_lag_records{topic="submissions-standard"} == 0"""
 Query = Callable[..., dict[str, Any]]
-
-
-def _wait_for(condition: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + READY_SECONDS
-    while not condition():
-        if time.monotonic() > deadline:
-            pytest.fail(f"waited {READY_SECONDS:g} s for {what}")
-        time.sleep(0.1)
 
 
 def _free_port() -> int:
@@ -112,7 +104,7 @@ def query(
         subprocess.Popen(arguments, stderr=log) as process,
     ):
         try:
-            _wait_for(lambda: process.poll() is not None or scraped(), "what the router did")
+            until(lambda: process.poll() is not None or scraped(), "Prometheus has read what the router did")
             assert process.poll() is None, (folder.parent / "prometheus.log").read_text(encoding="utf-8")
             yield ask
         finally:
@@ -184,7 +176,7 @@ def test_every_rule_evaluates(query: Query) -> None:
     def rules() -> list[dict[str, Any]]:
         return [rule for group in query("/api/v1/rules")["data"]["groups"] for rule in group["rules"]]
 
-    _wait_for(lambda: all(rule["health"] != "unknown" for rule in rules()), "an evaluation of every rule")
+    until(lambda: all(rule["health"] != "unknown" for rule in rules()), "every rule is evaluated")
 
     assert {rule["health"] for rule in rules()} == {"ok"}
     alerts = [rule for rule in rules() if rule["type"] == "alerting"]
@@ -200,4 +192,4 @@ def test_a_healthy_router_raises_the_watchdog_alone(query: Query) -> None:
         return {alert["labels"]["alertname"] for alert in query("/api/v1/alerts")["data"]["alerts"]}
 
     # Here a scrape may take a second at most, and on a busy machine one takes longer: what that raises goes away again.
-    _wait_for(lambda: raised() == {"AxisWatchdog"}, "the watchdog alone")
+    until(lambda: raised() == {"AxisWatchdog"}, "the watchdog alone is raised")

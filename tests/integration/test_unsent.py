@@ -5,10 +5,8 @@ import json
 import os
 import signal
 import sqlite3
-from collections.abc import Callable
 from contextlib import AsyncExitStack, closing
 from pathlib import Path
-from time import monotonic, sleep
 
 import pytest
 
@@ -24,6 +22,7 @@ from axis.core.digest import sha256
 from axis.errors import Refused
 from axis.storage.journal import Journal
 from tests.integration.installation import PROVINCE, SECONDS, Installation
+from tests.waiting import until
 
 pytestmark = pytest.mark.kafka
 
@@ -84,10 +83,11 @@ def test_an_interrupted_submission_is_named(site: Installation, tmp_path: Path) 
         lock.execute("BEGIN IMMEDIATE")
         with site.publishing(letter, *options) as publishing:
             # The broker must answer until the document is signed; the lock holds it there until the broker is silent.
-            until((site.folder / "blobs" / "sha256" / blob[:2] / blob[2:]).exists)
+            stored = site.folder / "blobs" / "sha256" / blob[:2] / blob[2:]
+            until(stored.exists, "the part is stored", SECONDS)
             with site.silent_broker():
                 lock.execute("COMMIT")
-                until(lambda: journal.submissions([State.STORED]))
+                until(lambda: journal.submissions([State.STORED]), "the document is kept", SECONDS)
                 publishing.send_signal(signal.SIGINT)
                 _, said = publishing.communicate(timeout=SECONDS)
     (kept,) = (each.message_id for each in journal.submissions([State.STORED]))
@@ -104,7 +104,7 @@ def test_an_interrupted_wait_names_what_was_sent(site: Installation, letter: Pat
     journal = Journal(site.folder / "nodes" / "H56.07" / "journal.db")
     options = ("--as", "H56.07", "--to", "H56.14818", "--subject", "Thử", "--wait", "handed-over")
     with site.publishing(letter, *options) as publishing:
-        until(lambda: journal.submissions([State.ACCEPTED]))
+        until(lambda: journal.submissions([State.ACCEPTED]), "the document is accepted", SECONDS)
         publishing.send_signal(signal.SIGINT)
         _, said = publishing.communicate(timeout=SECONDS)
     (sent,) = journal.submissions()
@@ -112,14 +112,6 @@ def test_an_interrupted_wait_names_what_was_sent(site: Installation, letter: Pat
     assert publishing.returncode == 130
     assert f"axis receipts show {sent.message_id}" in said
     assert "--resume" not in said
-
-
-def until(holds: Callable[[], object]) -> None:
-    """Return when a condition holds."""
-    end = monotonic() + SECONDS
-    while not holds():
-        assert monotonic() < end, "it did not come so far"
-        sleep(0.02)
 
 
 async def test_the_demo_does_not_go_on_with_what_was_left_unsent(site: Installation) -> None:

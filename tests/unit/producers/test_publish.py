@@ -1,20 +1,17 @@
 """Publishing: every fault is found before anything leaves the node, and one bad document holds up no other."""
 
-from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 
 from axis.core.addressing import Group, Level, Organisation, OrganisationCode
 from axis.core.consignment import State, Step, advance
-from axis.core.digest import sha256
 from axis.core.directory import Directory
 from axis.core.disposition import Reason
 from axis.core.envelope import Envelope, MessageId, Operation, Part, Urgency
 from axis.core.policy import AcceptancePolicy
-from axis.core.retry import RetrySchedule
 from axis.errors import OutcomeUnknown, Refused
 from axis.ports import Append
 from axis.producers.publish import (
@@ -30,12 +27,9 @@ from axis.schemas import avro
 from axis.storage.blobs import BlobStore, open_store
 from axis.storage.journal import Journal, StoredSubmission
 from axis.testing.clock import SettableClock
+from tests.unit.producers.publishing import DRAFT, LETTER, NOW, POLICY, publisher_of
 
-NOW = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
-POLICY = AcceptancePolicy()
 SMALL = 64 * 1024
-LETTER = DraftPart("a.pdf", "application/pdf", b"%PDF")
-DRAFT = Draft("V/v", ("H56.1",), (LETTER,))
 
 
 def organisation(code: str, *, valid_to: date | None = None, suspended: bool = False) -> Organisation:
@@ -78,22 +72,6 @@ class Lane:
         return len(self.appended)
 
 
-class PlainSigner:
-    """A signer whose signatures nobody looks at here; as long as those with a chain of RSA certificates."""
-
-    def sign(self, content: bytes, at: datetime) -> bytes:
-        """Return bytes of the usual length."""
-        return (sha256(content) + at.isoformat().encode()).ljust(16 * 1024, b"\0")
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Iterator[Journal]:
-    """An empty journal."""
-    journal = Journal(tmp_path / "journal.db")
-    yield journal
-    journal.close()
-
-
 @pytest.fixture
 def blobs(tmp_path: Path) -> BlobStore:
     """An empty store of large parts, in a folder."""
@@ -116,30 +94,6 @@ def clock() -> SettableClock:
 def publisher(journal: Journal, blobs: BlobStore, lane: Lane, clock: SettableClock) -> Publisher:
     """The province's publisher."""
     return publisher_of("H56", journal, blobs, lane, clock=clock)
-
-
-def publisher_of(
-    sender: str,
-    journal: Journal,
-    blobs: BlobStore,
-    lane: Lane,
-    policy: AcceptancePolicy = POLICY,
-    clock: SettableClock | None = None,
-) -> Publisher:
-    """A publisher that gives up at once when it gets no answer."""
-    return Publisher(
-        sender=OrganisationCode(sender),
-        environment="test",
-        signer=PlainSigner(),
-        blobs=blobs,
-        journal=journal,
-        writer=lane,
-        clock=clock or SettableClock(NOW),
-        lane_partitions=4,
-        policy=policy,
-        retry=RetrySchedule(0.0, 0.0),
-        deadline_seconds=0.0,
-    )
 
 
 def refusals(publisher: Publisher, draft: Draft, directory: Directory | None = None) -> list[str]:
