@@ -8,7 +8,7 @@ STAMP := $(VENV)/.ready
 # A file's tests share a site, and most of a test's time is waiting: three workers on two cores, a file each.
 PYTEST_OPTIONS ?= --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup demo test check format bench lock wheel clean
+.PHONY: help setup demo test coverage check format bench lock wheel clean
 
 help: ## This list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -28,6 +28,9 @@ demo: $(STAMP) ## A short working day on a real Kafka, each step with its proof
 
 test: $(STAMP) ## The whole test suite on the real broker
 	@$(BIN)/pytest $(PYTEST_OPTIONS)
+
+coverage: $(STAMP) ## The same, with a table of the lines and branches that no test reached
+	@$(BIN)/pytest $(PYTEST_OPTIONS) --cov --cov-report=term-missing:skip-covered
 
 check: $(STAMP) ## Format, lint, types, import contracts, schema compatibility
 	@$(BIN)/ruff format --check .

@@ -4,7 +4,7 @@ import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
-from axis.errors import ConfigurationError
+from axis.errors import Bilingual, ConfigurationError
 from axis.settings import BrokerSettings
 
 
@@ -56,12 +56,20 @@ def _context(authority: Path, credential: Path) -> ssl.SSLContext:
     for path in (authority, credential):
         if not path.is_file():
             raise ConfigurationError(
-                f"{path} does not exist; issue it with `axis pki init`, or correct [broker] in axis.toml"
+                Bilingual(
+                    f"không có {path}; cấp bằng `axis pki init`, hoặc sửa [broker] trong axis.toml",
+                    f"{path} does not exist; issue it with `axis pki init`, or correct [broker] in axis.toml",
+                )
             )
     try:
         context = ssl.create_default_context(cafile=str(authority))
         context.load_cert_chain(credential)
     except ssl.SSLError as error:
-        raise ConfigurationError(f"{authority} or {credential} is not usable PEM: {error.reason}") from error
+        raise ConfigurationError(
+            Bilingual(
+                f"{authority} hoặc {credential} không phải tệp PEM dùng được: {error.reason}",
+                f"{authority} or {credential} is not usable PEM: {error.reason}",
+            )
+        ) from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context

@@ -34,6 +34,17 @@ class Bilingual(str):
         message.vietnamese = vietnamese
         return message
 
+    @classmethod
+    def of(cls, error: BaseException) -> Self:
+        """Return what an error says; where it says it in English alone, that stands for both."""
+        told = error.args[0] if error.args else None
+        return cls(told.vietnamese if isinstance(told, Bilingual) else str(error), str(error))
+
+    def about(self, owner: str) -> Self:
+        """Return the message behind what it is about, `owner: message`, in both languages."""
+        vietnamese = owner.vietnamese if isinstance(owner, Bilingual) else owner
+        return type(self)(f"{vietnamese}: {self.vietnamese}", f"{owner}: {self}")
+
     def __reduce__(self) -> tuple[type[Self], tuple[str, str]]:
         """Return what makes an equal message, so that an error can leave the process in which it arose."""
         return type(self), (self.vietnamese, str(self))

@@ -32,7 +32,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # its document
 )
 
 from axis.core.topics import PREFIX, ActualTopic, Missing, SettingDiffers
-from axis.errors import AxisError, ConfigurationError, OutcomeUnknown, Unavailable
+from axis.errors import AxisError, Bilingual, ConfigurationError, OutcomeUnknown, Unavailable
 from axis.ports import PartitionId
 
 _T = TypeVar("_T")
@@ -66,6 +66,24 @@ _PASSING: Final = frozenset(
 """What a cluster answers while it elects: it passes by itself, so that reading waits for it."""
 _PASSING_SECONDS: Final = 0.2
 
+_LISTING: Final = Bilingual("liệt kê các chủ đề (topic)", "listing topics")
+_DESCRIBING: Final = Bilingual("xem chủ đề (topic)", "describing topic")
+_CREATING: Final = Bilingual("tạo chủ đề (topic)", "creating topic")
+_SETTING: Final = Bilingual("đặt cấu hình của chủ đề (topic)", "setting topic")
+_READING: Final = Bilingual("đọc chủ đề (topic)", "reading")
+_POSITIONS: Final = Bilingual("đọc vị trí của nhóm", "reading the positions of")
+
+_CORRECT: Final = Bilingual(
+    "hãy sửa khai báo hoặc quyền của máy khách này", "correct the declaration or the client's rights"
+)
+_REPEAT: Final = Bilingual(
+    "kiểm tra các broker có đang chạy không, rồi chạy lại", "check that the brokers are up, then repeat"
+)
+_CHECK: Final = Bilingual(
+    "kiểm tra địa chỉ, chứng thư và các broker có đang chạy không, rồi chạy lại",
+    "check address, certificates and that the brokers are up, then repeat",
+)
+
 # librdkafka reports every refused connection; the reader gets the last one in the exception.
 _silent = logging.getLogger("axis.admin.librdkafka")
 _silent.addHandler(logging.NullHandler())
@@ -98,7 +116,7 @@ class TopicAdmin:
     ) -> None:
         self._bootstrap_servers = bootstrap_servers
         self._timeout_seconds = timeout_seconds
-        self._last_error = ""
+        self._last_error = Bilingual("", "")
         self._options: dict[str, Any] = {
             "bootstrap.servers": bootstrap_servers,
             "security.protocol": "ssl",
@@ -111,8 +129,12 @@ class TopicAdmin:
             self._client = AdminClient(self._options, logger=_silent)
         except KafkaException as error:
             raise ConfigurationError(
-                f"the PEM files {authority} and {credential} cannot be used ({error.args[0].str()}); expected a CA,"
-                " and a key with its certificate"
+                Bilingual(
+                    f"không dùng được các tệp PEM {authority} và {credential} ({error.args[0].str()}); cần chứng thư của"
+                    " CA, và khóa kèm chứng thư của khóa đó",
+                    f"the PEM files {authority} and {credential} cannot be used ({error.args[0].str()}); expected a CA,"
+                    " and a key with its certificate",
+                )
             ) from error
 
     def survey(self) -> tuple[int, dict[str, ActualTopic]]:
@@ -125,7 +147,7 @@ class TopicAdmin:
         try:
             metadata = self._client.list_topics(timeout=self._timeout_seconds)
         except KafkaException as error:
-            raise self._translated("listing topics", error) from error
+            raise self._translated(_LISTING, error) from error
         own = {name: topic for name, topic in metadata.topics.items() if name.startswith(PREFIX)}
         settings = self._settings(own)
         topics = {}
@@ -148,7 +170,7 @@ class TopicAdmin:
             ConfigurationError: the client may not describe it.
         """
         futures = self._client.describe_topics(TopicCollection([name]), request_timeout=self._timeout_seconds)
-        return str(self._result(f"describing topic {name}", futures[name]).topic_id)
+        return str(self._result(_named(_DESCRIBING, name), futures[name]).topic_id)
 
     def partitions(self) -> dict[str, int]:
         """Return how many partitions each topic in the axis's name space has.
@@ -159,7 +181,7 @@ class TopicAdmin:
         try:
             found = self._client.list_topics(timeout=self._timeout_seconds).topics
         except KafkaException as error:
-            raise self._translated("listing topics", error) from error
+            raise self._translated(_LISTING, error) from error
         return {name: len(topic.partitions) for name, topic in found.items() if name.startswith(PREFIX)}
 
     def committed(
@@ -187,7 +209,7 @@ class TopicAdmin:
             try:
                 return consumer.committed(wanted, timeout=self._timeout_seconds)
             except KafkaException as error:
-                raise self._translated(f"reading the positions of {group}", error) from error
+                raise self._translated(_named(_POSITIONS, group), error) from error
 
         try:
             answer = self._until_elected(ask)
@@ -223,7 +245,9 @@ class TopicAdmin:
                 wanted, isolation_level=level, request_timeout=self._timeout_seconds
             )
             return {
-                PartitionId(tp.topic, tp.partition): int(self._result(f"reading {tp.topic}", future).offset)
+                PartitionId(tp.topic, tp.partition): int(
+                    self._result(_named(_READING, tp.topic), future).offset
+                )
                 for tp, future in futures.items()
             }
 
@@ -275,7 +299,7 @@ class TopicAdmin:
                 list(resources.values()), request_timeout=self._timeout_seconds
             )
             for resource, future in futures.items():
-                self._result(f"setting topic {resource.name}", future)
+                self._result(_named(_SETTING, resource.name), future)
 
     def _settings(self, names: Iterable[str]) -> dict[str, dict[str, ConfigEntry]]:
         resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
@@ -283,7 +307,7 @@ class TopicAdmin:
             return {}
         futures = self._client.describe_configs(resources, request_timeout=self._timeout_seconds)
         return {
-            resource.name: self._result(f"describing topic {resource.name}", future)
+            resource.name: self._result(_named(_DESCRIBING, resource.name), future)
             for resource, future in futures.items()
         }
 
@@ -295,9 +319,9 @@ class TopicAdmin:
                 future.result(self._timeout_seconds + _MARGIN_SECONDS)
             except KafkaException as error:
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                    failures.append(self._translated(f"creating topic {name}", error))
+                    failures.append(self._translated(_named(_CREATING, name), error))
             except TimeoutError as error:
-                failures.append(self._silence(f"creating topic {name}", error))
+                failures.append(self._silence(_named(_CREATING, name), error))
             else:
                 created.append(name)
         if failures:
@@ -317,7 +341,7 @@ class TopicAdmin:
                     raise
                 sleep(_PASSING_SECONDS)
 
-    def _result(self, doing: str, future: Future[Any]) -> Any:  # noqa: ANN401 - whatever the request answers
+    def _result(self, doing: Bilingual, future: Future[Any]) -> Any:  # noqa: ANN401 - whatever the request answers
         try:
             return future.result(self._timeout_seconds + _MARGIN_SECONDS)
         except KafkaException as error:
@@ -325,26 +349,37 @@ class TopicAdmin:
         except TimeoutError as error:
             raise self._silence(doing, error) from error
 
-    def _translated(self, doing: str, error: KafkaException) -> AxisError:
+    def _translated(self, doing: Bilingual, error: KafkaException) -> AxisError:
         kafka: KafkaError = error.args[0]
         self._client.poll(0)  # lets librdkafka tell `_note` why it has no connection
-        message = f"{doing} at {self._bootstrap_servers}: {kafka.name()}, {kafka.str()}{self._last_error}"
+        told = f"{kafka.name()}, {kafka.str()}"
+        happened = Bilingual(f"gặp lỗi {told}{self._last_error.vietnamese}", f"{told}{self._last_error}")
         if kafka.code() in _OPERATORS_MATTER:
-            return ConfigurationError(f"{message}; correct the declaration or the client's rights")
+            return ConfigurationError(self._told(doing, happened, _CORRECT))
         if kafka.code() in _UNKNOWN_OUTCOME:
-            return OutcomeUnknown(f"{message}; check that the brokers are up, then repeat")
-        return Unavailable(f"{message}; check address, certificates and that the brokers are up, then repeat")
+            return OutcomeUnknown(self._told(doing, happened, _REPEAT))
+        return Unavailable(self._told(doing, happened, _CHECK))
 
-    def _silence(self, doing: str, error: TimeoutError) -> OutcomeUnknown:
-        failure = OutcomeUnknown(
-            f"{doing} at {self._bootstrap_servers}: no answer within {self._timeout_seconds} s; check that the brokers"
-            " are up, then repeat"
-        )
+    def _silence(self, doing: Bilingual, error: TimeoutError) -> OutcomeUnknown:
+        seconds = self._timeout_seconds
+        happened = Bilingual(f"không có trả lời trong {seconds} giây", f"no answer within {seconds} s")
+        failure = OutcomeUnknown(self._told(doing, happened, _REPEAT))
         failure.__cause__ = error
         return failure
 
+    def _told(self, doing: Bilingual, happened: Bilingual, advice: Bilingual) -> Bilingual:
+        return Bilingual(
+            f"{doing.vietnamese} ở Kafka {self._bootstrap_servers}: {happened.vietnamese}; {advice.vietnamese}",
+            f"{doing} at {self._bootstrap_servers}: {happened}; {advice}",
+        )
+
     def _note(self, error: KafkaError) -> None:
-        self._last_error = f" (last reason: {error.str()})"
+        told = error.str()
+        self._last_error = Bilingual(f" (lý do gần nhất: {told})", f" (last reason: {told})")
+
+
+def _named(doing: Bilingual, name: str) -> Bilingual:
+    return Bilingual(f"{doing.vietnamese} {name}", f"{doing} {name}")
 
 
 def _is_override(entry: ConfigEntry) -> bool:

@@ -41,7 +41,7 @@ from axis.core.receipt import Outcome
 from axis.core.reconciliation import Reconciliation
 from axis.core.routing import consigned
 from axis.core.topics import LANES, QUARANTINE, RECEIPTS, SUBMISSIONS_STANDARD, Declaration, inbox_topic
-from axis.errors import ConfigurationError, Refused, Unavailable
+from axis.errors import Bilingual, ConfigurationError, Refused, Unavailable
 from axis.ports import PartitionId, Record
 from axis.settings import Settings
 from axis.storage.blobs import open_store
@@ -163,10 +163,12 @@ def _topics(chosen: Collection[str], present: Collection[str]) -> list[str]:
     readable = {topic for topics in kinds.values() for topic in topics}
     unknown = sorted(each for each in chosen if each not in kinds and each not in readable)
     if unknown:
-        raise ConfigurationError(
+        message = Bilingual(
+            f"không có chủ đề {', '.join(unknown)}; cần {', '.join(kinds)}, tên làn, hộp thư, {RECEIPTS} hoặc {QUARANTINE}",
             f"no topic {', '.join(unknown)} to replay; expected {', '.join(kinds)}, or the name of a lane, an inbox or"
-            f" {RECEIPTS} or {QUARANTINE}"
+            f" {RECEIPTS} or {QUARANTINE}",
         )
+        raise ConfigurationError(message)
     return [topic for each in chosen for topic in kinds.get(each, [each])]
 
 
@@ -199,9 +201,11 @@ async def _make_cut(admin: TopicAdmin, since: datetime | None, until: datetime |
     counts = await asyncio.to_thread(admin.partitions)
     missing = [topic for topic in (*_LANES, RECEIPTS, QUARANTINE) if topic not in counts]
     if missing:
-        raise Unavailable(
-            f"no topic {', '.join(missing)}: run `axis topics apply`, or look at another cluster"
+        message = Bilingual(
+            f"không có chủ đề {', '.join(missing)}: chạy `axis topics apply`, hoặc xem ở cụm Kafka khác",
+            f"no topic {', '.join(missing)}: run `axis topics apply`, or look at another cluster",
         )
+        raise Unavailable(message)
     places = [PartitionId(topic, number) for topic, count in counts.items() for number in range(count)]
     lanes = [place for place in places if place.topic in _LANES]
     inboxes = [place for place in places if place.topic.startswith(inbox_topic(""))]
@@ -257,10 +261,12 @@ async def _settled_ends(admin: TopicAdmin, places: Sequence[PartitionId]) -> dic
         if not unsettled:
             return ends
         if loop.time() > deadline:
-            raise Unavailable(
+            message = Bilingual(
+                f"giao dịch ở {unsettled[0]} mở quá {_SETTLE_SECONDS:g} giây: tìm bộ định tuyến treo, hoặc hủy bằng kafka-transactions.sh",
                 f"a transaction in {unsettled[0]} is open for more than {_SETTLE_SECONDS:g} s; look for a router that"
-                " hangs, or abort it with kafka-transactions.sh, then repeat"
+                " hangs, or abort it with kafka-transactions.sh, then repeat",
             )
+            raise Unavailable(message)
         await asyncio.sleep(_POLL_SECONDS)
 
 

@@ -27,7 +27,7 @@ from axis.core.topics import (
     ROUTER_STATE,
     inbox_topic,
 )
-from axis.errors import ConfigurationError
+from axis.errors import Bilingual, ConfigurationError
 from axis.ports import PartitionId, Transaction
 from axis.producers.kafka import KafkaTransaction
 from axis.settings import Settings, config_hash
@@ -145,7 +145,11 @@ class Router:
         }
         if len({counts[topic] for topic in (*LANES.values(), ROUTER_STATE)}) != 1:
             raise ConfigurationError(
-                f"both lanes and {ROUTER_STATE} must have the same number of partitions, got {counts}"
+                Bilingual(
+                    f"hai làn và {ROUTER_STATE} phải có cùng số phân vùng, nhưng là {counts}; xem `axis topics drift`",
+                    f"both lanes and {ROUTER_STATE} must have the same number of partitions, got {counts}; see `axis"
+                    " topics drift`",
+                )
             )
         return Equipment(
             submissions=reader,

@@ -65,8 +65,12 @@ def configuration_folder(given: Path | None = None) -> Path:
         if (folder / "topics.toml").is_file() and (folder / "directory").is_dir():
             return folder
     raise ConfigurationError(
-        f"no configuration in {', '.join(map(str, candidates))}: give the folder that holds topics.toml and directory/"
-        " with --config or AXIS_CONFIG"
+        Bilingual(
+            f"không có cấu hình trong {', '.join(map(str, candidates))}: hãy chỉ ra thư mục có topics.toml và directory/"
+            " bằng --config hoặc AXIS_CONFIG",
+            f"no configuration in {', '.join(map(str, candidates))}: give the folder that holds topics.toml and directory/"
+            " with --config or AXIS_CONFIG",
+        )
     )
 
 

@@ -20,7 +20,7 @@ from axis.core.topics import (
     differences,
     parse_declaration,
 )
-from axis.errors import ConfigurationError, OutcomeUnknown
+from axis.errors import Bilingual, ConfigurationError, OutcomeUnknown
 from axis.settings import Settings
 
 VISIBLE_SECONDS: Final = 30.0
@@ -54,9 +54,16 @@ def load_declaration(path: Path) -> Declaration:
     try:
         return parse_declaration(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
-        raise ConfigurationError(f"{path}: cannot be read, {error.strerror}; name the topics file") from error
+        raise ConfigurationError(
+            Bilingual(
+                f"không đọc được {path}: {error.strerror}; hãy chỉ ra tệp khai báo các chủ đề",
+                f"{path}: cannot be read, {error.strerror}; name the topics file",
+            )
+        ) from error
     except ValueError as error:
-        raise ConfigurationError(f"{path}: cannot be parsed, {error}") from error
+        raise ConfigurationError(
+            Bilingual(f"{path} không phải TOML: {error}", f"{path}: cannot be parsed, {error}")
+        ) from error
 
 
 def drift(
@@ -154,9 +161,14 @@ def apply(
     deadline = monotonic() + VISIBLE_SECONDS
     while late := done.intersection(plan(admin, declaration, directory, replication_factor)):
         if monotonic() > deadline:
+            first = min(each.topic for each in late)
             raise OutcomeUnknown(
-                f"{len(late)} changes, the first of topic {min(each.topic for each in late)}, were taken but are not"
-                f" visible after {VISIBLE_SECONDS} s; check the controllers, then repeat"
+                Bilingual(
+                    f"Kafka đã nhận {len(late)} thay đổi, đầu tiên là của chủ đề {first}, nhưng sau {VISIBLE_SECONDS} giây"
+                    " vẫn chưa thấy; kiểm tra các controller của Kafka rồi chạy lại",
+                    f"{len(late)} changes, the first of topic {first}, were taken but are not visible after"
+                    f" {VISIBLE_SECONDS} s; check the controllers, then repeat",
+                )
             )
         sleep(_LOOK_SECONDS)
     return Applied(created, differing if settings else (), () if settings else differing)

@@ -132,8 +132,12 @@ async def _watch(broker: Broker) -> None:
 def _check(settings: Settings, environment: str | None) -> None:
     if environment is not None and environment != settings.environment:
         raise ConfigurationError(
-            f"{settings.folder} is the installation {settings.environment!a}, got --environment {environment!a}; leave"
-            " it out, or give another data folder"
+            Bilingual(
+                f"{settings.folder} là hệ thống {settings.environment!a}, không phải --environment {environment!a}; bỏ tham"
+                " số này, hoặc chọn thư mục dữ liệu khác",
+                f"{settings.folder} is the installation {settings.environment!a}, got --environment {environment!a};"
+                " leave it out, or give another data folder",
+            )
         )
 
 
@@ -148,8 +152,12 @@ def _telemetry_port(folder: Path, given: int | None, *, is_new: bool) -> int:
         port = DEFAULT_TELEMETRY_PORT if is_new else load(folder).router.telemetry_port
     if port and not is_free(port):
         raise ConfigurationError(
-            f"telemetry port {port} is taken by another program; stop it (find it with: ss -ltnp 'sport = :{port}'), or"
-            " choose another with --telemetry-port (0 finds a free one)"
+            Bilingual(
+                f"cổng số đo {port} đang có chương trình khác dùng; dừng nó (tìm bằng: ss -ltnp 'sport = :{port}'), hoặc"
+                " chọn cổng khác bằng --telemetry-port (0: cổng trống bất kỳ)",
+                f"telemetry port {port} is taken by another program; stop it (find it with: ss -ltnp 'sport ="
+                f" :{port}'), or choose another with --telemetry-port (0 finds a free one)",
+            )
         )
     return port
 

@@ -68,7 +68,7 @@ def signer(settings: Settings, code: OrganisationCode) -> ValidSigner:
         raise ConfigurationError(
             Bilingual(
                 f"{path}: chứng thư này được đăng ký cho {holder or 'không ai'}, cần là {code}; mọi chữ ký bằng nó sẽ bị"
-                " từ chối: hãy đăng ký chứng thư trong thư mục tổ chức",
+                " từ chối: hãy đăng ký chứng thư trong danh bạ",
                 f"{path}: the certificate is enrolled for {holder or 'nobody'}, expected {code}; every signature of it"
                 " would be refused: enrol it in the directory",
             )
@@ -99,5 +99,9 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise ConfigurationError(
-            f"{path}: {error.strerror}; issue keys with `axis pki init`, or correct [signatures] in axis.toml"
+            Bilingual(
+                f"không đọc được {path}: {error.strerror}; cấp khóa bằng `axis pki init`, hoặc sửa [signatures] trong"
+                " axis.toml",
+                f"{path}: {error.strerror}; issue keys with `axis pki init`, or correct [signatures] in axis.toml",
+            )
         ) from error

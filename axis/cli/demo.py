@@ -27,7 +27,7 @@ from axis.apps import site
 from axis.apps.demo.programme import STEPS, Step, StepResult, all_held, perform
 from axis.cli.exit_codes import ExitCode
 from axis.cli.parameters import Switch
-from axis.errors import ConfigurationError
+from axis.errors import Bilingual, ConfigurationError
 from axis.settings import FILE_NAME, Settings, load
 
 ENVIRONMENT: Final = "demo"
@@ -82,8 +82,12 @@ def _folder(data: Path | None, *, keep: bool) -> Iterator[Path]:
     if data is not None:
         if (data / FILE_NAME).is_file() and (found := load(data).environment) != ENVIRONMENT:
             raise ConfigurationError(
-                f"{data} holds the installation {found!r}, expected none or a {ENVIRONMENT!r}: give another folder,"
-                " because the demo submits forged documents"
+                Bilingual(
+                    f"{data} là hệ thống {found!r}, cần thư mục chưa có hệ thống hoặc của {ENVIRONMENT!r}: hãy chọn thư"
+                    " mục khác, vì `axis demo` nộp cả văn bản giả mạo",
+                    f"{data} holds the installation {found!r}, expected none or a {ENVIRONMENT!r}: give another folder,"
+                    " because the demo submits forged documents",
+                )
             )
         yield data
         return

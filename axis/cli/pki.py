@@ -13,7 +13,7 @@ from axis import settings
 from axis.apps import site, wiring
 from axis.cli.output import Column, Row, say, write_rows
 from axis.cli.parameters import DEFAULT_DATA, DataFolder, Format, FormatOption
-from axis.errors import ConfigurationError
+from axis.errors import Bilingual, ConfigurationError
 from axis.settings import Settings
 from axis.testing.broker.properties import BROKER_NAME
 from axis.testing.pki import DevelopmentPki
@@ -93,7 +93,10 @@ def _row(use: str, path: Path) -> Row:
         certificate = x509.load_pem_x509_certificates(path.read_bytes())[0]
     except (OSError, ValueError) as error:
         raise ConfigurationError(
-            f"{path} holds no certificate that can be read ({error}); `axis pki init`, or correct axis.toml"
+            Bilingual(
+                f"{path} không có chứng thư đọc được ({error}); chạy `axis pki init`, hoặc sửa axis.toml",
+                f"{path} holds no certificate that can be read ({error}); `axis pki init`, or correct axis.toml",
+            )
         ) from error
     left = certificate.not_valid_after_utc - wiring.clock().now()
     return {

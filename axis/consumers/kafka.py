@@ -17,7 +17,7 @@ from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from axis.connection import Connection
 from axis.consumers.compression import bound_batches
-from axis.errors import Unavailable
+from axis.errors import Bilingual, Unavailable
 from axis.ports import PartitionId, Record
 
 _T = TypeVar("_T")
@@ -150,7 +150,7 @@ class GroupReader:
             try:
                 batches = await self._consumer.getmany(tp, timeout_ms=int(wait * 1000), max_records=few)
             except KafkaError as error:
-                raise Unavailable(f"cannot read submissions: {type(error).__name__}: {error}") from error
+                raise _unavailable("không đọc được văn bản nộp", "cannot read submissions", error) from error
             if not batches:
                 break
             records = [_record(record) for record in batches[tp]]
@@ -287,7 +287,7 @@ class PartitionReader:
                     self._consumer.seek(tp, await self.beginning(place))
                 continue
             except KafkaError as error:
-                raise Unavailable(f"cannot read: {type(error).__name__}: {error}") from error
+                raise _unavailable("không đọc được", "cannot read", error) from error
             yield [_record(record) for batch in batches.values() for record in batch]
 
     async def read_to_end(
@@ -321,9 +321,11 @@ class PartitionReader:
                 give_up_at = now() + self._deadline
             elif now() > give_up_at:
                 place = min(waiting)
-                raise Unavailable(
+                raise _unavailable(
+                    f"sau {self._deadline:g} giây vẫn không đọc được gì từ {place.topic}/{place.partition}, vị trí"
+                    f" {waiting[place]} đến {ends[place]}",
                     f"nothing came of {place.topic}/{place.partition} from offset {waiting[place]} to {ends[place]} for"
-                    f" {self._deadline:g} s"
+                    f" {self._deadline:g} s",
                 )
 
     async def _short_of(
@@ -386,6 +388,13 @@ async def _within(call: Awaitable[_T], seconds: float, doing: str) -> _T:
         async with asyncio.timeout(seconds):
             return await call
     except TimeoutError as error:
-        raise Unavailable(f"{doing} took longer than {seconds:g} s") from error
+        raise _unavailable(
+            f"{doing!r} quá {seconds:g} giây chưa xong", f"{doing} took longer than {seconds:g} s"
+        ) from error
     except (KafkaError, OSError) as error:
-        raise Unavailable(f"{doing} failed: {type(error).__name__}: {error}") from error
+        raise _unavailable(f"{doing!r} gặp lỗi", f"{doing} failed", error) from error
+
+
+def _unavailable(vietnamese: str, english: str, fault: Exception | None = None) -> Unavailable:
+    told = "" if fault is None else f": {type(fault).__name__}: {fault}"
+    return Unavailable(Bilingual(f"Kafka: {vietnamese}{told}", f"{english}{told}"))

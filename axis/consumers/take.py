@@ -21,7 +21,7 @@ from axis.core.partitioning import partition_of
 from axis.core.policy import AcceptancePolicy
 from axis.core.receipt import Event, Outcome, Receipt, RecipientOutcome, SignedReceipt
 from axis.core.topics import SUBMISSIONS_EXPRESS, SUBMISSIONS_STANDARD
-from axis.errors import IntegrityError, Refused, Unavailable
+from axis.errors import Bilingual, IntegrityError, Refused, Unavailable
 from axis.ports import Append, BlobStore, BusWriter, Clock, Signer
 from axis.schemas import avro
 from axis.storage.journal import Journal, StoredDelivery
@@ -182,7 +182,12 @@ async def unpack(delivery: StoredDelivery, folder: Path, blobs: BlobStore) -> Un
             await _write(part, folder / part.name, blobs)
         return Unpacked(header, tuple(folder / part.name for part in envelope.parts))
     except OSError as error:
-        raise Unavailable(f"cannot write into {folder}: {error.strerror}") from error
+        raise Unavailable(
+            Bilingual(
+                f"không ghi được vào {folder}: {error.strerror}",
+                f"cannot write into {folder}: {error.strerror}",
+            )
+        ) from error
 
 
 def opened(value: bytes) -> tuple[Envelope, Header]:

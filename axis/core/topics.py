@@ -4,14 +4,14 @@ A declaration says what must be; a broker says what is. `differences` compares t
 harm to records is a `Missing` topic or a `SettingDiffers`: partitions are set once, and a topic is never deleted.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from axis.core.envelope import Lane
 from axis.core.policy import AcceptancePolicy
-from axis.errors import ConfigurationError
+from axis.errors import Bilingual, ConfigurationError
 
 PREFIX: Final = "axis."
 SUBMISSIONS_EXPRESS: Final = "axis.submissions.express"
@@ -107,16 +107,29 @@ def parse_declaration(content: Mapping[str, object]) -> Declaration:
     """
     rows = content.get("topic")
     if set(content) != {"topic"} or not isinstance(rows, list):
-        raise ConfigurationError(f"got {sorted(content)}, expected [[topic]] tables and nothing else")
-    faults: list[str] = []
+        raise ConfigurationError(
+            Bilingual(
+                f"khai báo chủ đề (topic) có {sorted(content)}, phải chỉ gồm các bảng [[topic]]",
+                f"got {sorted(content)}, expected [[topic]] tables and nothing else",
+            )
+        )
+    faults: list[Bilingual] = []
     topics = {
         topic.name: topic for number, row in enumerate(rows, 1) if (topic := _topic(number, row, faults))
     }
     expected = {*_SINGLETONS, INBOX_PATTERN}
     names = [str(row.get("name")) for row in rows if isinstance(row, Mapping)]
-    faults += [f"topic {name} is not declared; declare it" for name in sorted(expected.difference(names))]
-    faults += [f"topic {name} is declared but not used; remove it" for name in sorted(set(names) - expected)]
-    faults += [f"topic {name} is declared twice" for name in sorted(set(names)) if names.count(name) > 1]
+    absent, unused = expected.difference(names), set(names) - expected
+    twice = {name for name in names if names.count(name) > 1}
+    faults += [
+        Bilingual(f"chủ đề {name} {vietnamese}", f"topic {name} {english}")
+        for wrong, vietnamese, english in (
+            (absent, "chưa được khai báo; hãy khai báo", "is not declared; declare it"),
+            (unused, "được khai báo nhưng không dùng đến; hãy xóa", "is declared but not used; remove it"),
+            (twice, "được khai báo nhiều lần; hãy giữ lại một", "is declared twice"),
+        )
+        for name in sorted(wrong)
+    ]
     if not faults:
         faults += _contradictions(topics)
     if faults:
@@ -254,23 +267,23 @@ def _compared(topic: TopicDeclaration, actual: ActualTopic, replication_factor: 
     return found
 
 
-def _topic(number: int, row: object, faults: list[str]) -> TopicDeclaration | None:
+def _topic(number: int, row: object, faults: list[Bilingual]) -> TopicDeclaration | None:
     """Read one table; a faulty one is noted and left out."""
     if not isinstance(row, Mapping):
-        faults.append(f"topic {number} is a {type(row).__name__}, expected a table")
+        kind = type(row).__name__
+        faults.append(
+            Bilingual(
+                f"chủ đề thứ {number} là kiểu {kind}, phải là một bảng (table)",
+                f"topic {number} is a {kind}, expected a table",
+            )
+        )
         return None
-    where = f"topic {row.get('name', number)}"
     compacted = row.get("cleanup") == Cleanup.COMPACT
-    keys = _KEYS if compacted else _KEYS | {"retention_days"}
-    own = [f"{where}: {key} is missing" for key in sorted(keys.difference(row))]
-    own += [f"{where}: {key} is unknown here; remove or correct it" for key in sorted(set(row) - keys)]
-    for key, least in (("partitions", 1), ("max_bytes", 1024), ("retention_days", 0)):
-        if key in row and (type(row[key]) is not int or row[key] < least):
-            own.append(f"{where}: {key} is {row[key]!r}, expected a whole number of at least {least}")
-    if row.get("cleanup", Cleanup.DELETE) not in tuple(Cleanup):
-        own.append(f"{where}: cleanup is {row['cleanup']!r}, expected one of {', '.join(Cleanup)}")
-    faults += own
+    own = list(_row_faults(row, _KEYS if compacted else _KEYS | {"retention_days"}))
     if own:
+        name = row.get("name", number)
+        where = Bilingual(f"chủ đề {name}", f"topic {name}")
+        faults += [fault.about(where) for fault in own]
         return None
     return TopicDeclaration(
         str(row["name"]),
@@ -281,30 +294,67 @@ def _topic(number: int, row: object, faults: list[str]) -> TopicDeclaration | No
     )
 
 
-def _contradictions(topics: Mapping[str, TopicDeclaration]) -> list[str]:
+def _row_faults(row: Mapping[str, Any], keys: frozenset[str]) -> Iterator[Bilingual]:
+    """Yield what is wrong with one table, which should have these keys."""
+    for key in sorted(keys.difference(row)):
+        yield Bilingual(f"thiếu {key}; hãy thêm vào", f"{key} is missing")
+    for key in sorted(set(row) - keys):
+        yield Bilingual(
+            f"tên {key} không được dùng ở đây; hãy xóa hoặc sửa lại",
+            f"{key} is unknown here; remove or correct it",
+        )
+    for key, least in (("partitions", 1), ("max_bytes", 1024), ("retention_days", 0)):
+        if key in row and (type(row[key]) is not int or row[key] < least):
+            yield Bilingual(
+                f"{key} là {row[key]!r}, phải là số nguyên từ {least} trở lên",
+                f"{key} is {row[key]!r}, expected a whole number of at least {least}",
+            )
+    if row.get("cleanup", Cleanup.DELETE) not in tuple(Cleanup):
+        yield Bilingual(
+            f"cleanup là {row['cleanup']!r}, phải là một trong {', '.join(Cleanup)}",
+            f"cleanup is {row['cleanup']!r}, expected one of {', '.join(Cleanup)}",
+        )
+
+
+def _contradictions(topics: Mapping[str, TopicDeclaration]) -> list[Bilingual]:
     """Return in what a complete declaration would break a promise of the axis."""
-    found: list[str] = []
+    found: list[Bilingual] = []
     counts = {topics[name].partitions for name in _CO_PARTITIONED}
     if len(counts) > 1:
+        names = ", ".join(_CO_PARTITIONED)
         found.append(
-            f"{', '.join(_CO_PARTITIONED)} have {sorted(counts)} partitions; give them the same number"
+            Bilingual(
+                f"{names} có {sorted(counts)} phân vùng; hãy khai báo cùng một số phân vùng cho cả ba",
+                f"{names} have {sorted(counts)} partitions; give them the same number",
+            )
         )
-    if topics[INBOX_PATTERN].partitions != 1:
+    if (partitions := topics[INBOX_PATTERN].partitions) != 1:
         found.append(
-            f"{INBOX_PATTERN} has {topics[INBOX_PATTERN].partitions} partitions, expected 1: an inbox has one order"
+            Bilingual(
+                f"{INBOX_PATTERN} có {partitions} phân vùng, phải là 1: mỗi hộp thư chỉ có một thứ tự",
+                f"{INBOX_PATTERN} has {partitions} partitions, expected 1: an inbox has one order",
+            )
         )
     if (cleanup := topics[ROUTER_STATE].cleanup) is not Cleanup.COMPACT:
-        found.append(f"{ROUTER_STATE} has cleanup {cleanup}, expected compact: decisions are kept for ever")
+        found.append(
+            Bilingual(
+                f"{ROUTER_STATE} có cleanup {cleanup}, phải là compact: các quyết định được giữ mãi",
+                f"{ROUTER_STATE} has cleanup {cleanup}, expected compact: decisions are kept for ever",
+            )
+        )
     kept = [name for name in (*_SINGLETONS, INBOX_PATTERN) if name not in {ROUTER_STATE, DIRECTORY}]
     found += [
-        f"{name} has cleanup compact, expected delete: every record counts, not the last of each key"
+        Bilingual(
+            f"{name} có cleanup compact, phải là delete: bản ghi nào cũng cần, không chỉ bản ghi cuối của mỗi khóa",
+            f"{name} has cleanup compact, expected delete: every record counts, not the last of each key",
+        )
         for name in kept
         if topics[name].cleanup is Cleanup.COMPACT
     ]
     return found + _too_small(topics)
 
 
-def _too_small(topics: Mapping[str, TopicDeclaration]) -> list[str]:
+def _too_small(topics: Mapping[str, TopicDeclaration]) -> list[Bilingual]:
     """Return which topics cannot hold what a router may have to write there: it would stand still on that record."""
     policy = AcceptancePolicy()
     # A compressed batch passes a lane's limit with a record that is larger.
@@ -314,15 +364,28 @@ def _too_small(topics: Mapping[str, TopicDeclaration]) -> list[str]:
     )
     # As many recipients refused as consigned to; what their sender wrote of them stood in one header.
     receipt = policy.max_header_bytes + 2 * policy.max_recipients * _OUTCOME_BYTES
+    every = Bilingual("mọi văn bản nộp", "every submission")
+    handover = Bilingual(
+        "mọi văn bản nộp, vì biên nhận bàn giao cũng là một văn bản nộp",
+        "every submission, because a receipt of hand-over is one",
+    )
+    decision = Bilingual(
+        "một quyết định kèm biên nhận của văn bản gửi tới mọi cơ quan",
+        "a decision with the receipt of a submission to everyone",
+    )
     room = {
-        INBOX_PATTERN: (submission, "every submission"),
-        QUARANTINE: (submission, "every submission"),
-        RECEIPTS: (submission, "every submission, because a receipt of hand-over is one"),
-        ROUTER_STATE: (receipt, "a decision with the receipt of a submission to everyone"),
+        INBOX_PATTERN: (submission, every),
+        QUARANTINE: (submission, every),
+        RECEIPTS: (submission, handover),
+        ROUTER_STATE: (receipt, decision),
     }
     return [
-        f"{name} has max_bytes {topics[name].max_bytes}, expected at least {largest} and the axis's overhead of"
-        f" {_OVERHEAD_BYTES}: it must be able to hold {what}"
+        Bilingual(
+            f"{name} có max_bytes {topics[name].max_bytes}, phải ít nhất là {largest} và thêm {_OVERHEAD_BYTES} cho phần trục"
+            f" ghi kèm: chủ đề này phải chứa được {what.vietnamese}",
+            f"{name} has max_bytes {topics[name].max_bytes}, expected at least {largest} and the axis's overhead of"
+            f" {_OVERHEAD_BYTES}: it must be able to hold {what}",
+        )
         for name, (largest, what) in room.items()
         if topics[name].max_bytes < largest + _OVERHEAD_BYTES
     ]

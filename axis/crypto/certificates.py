@@ -39,7 +39,7 @@ from cryptography.x509.verification import (
 from axis.crypto.algorithms import RSA_BITS, RSA_EXPONENT_BITS, usable_key
 from axis.crypto.keys import UNREADABLE, load_certificates
 from axis.crypto.refusals import CertificateRefused
-from axis.errors import ConfigurationError
+from axis.errors import Bilingual, ConfigurationError
 
 MAX_CERTIFICATE_BYTES = 16 * 1024
 MAX_CHAIN_CERTIFICATES = 4
@@ -296,10 +296,19 @@ def _check_use(certificate: x509.Certificate) -> None:
 
 def _check_anchors(anchors: Sequence[x509.Certificate]) -> None:
     if not anchors:
-        raise ConfigurationError("trust anchors: got none; expected at least one CA certificate")
+        raise ConfigurationError(
+            Bilingual(
+                "CA của chứng thư ký số: chưa có; cần ít nhất một chứng thư CA",
+                "trust anchors: got none; expected at least one CA certificate",
+            )
+        )
     faults = [
-        f"trust anchors: {anchor.subject.rfc4514_string()!a:.80} is not a CA certificate; "
-        "expected basicConstraints CA:TRUE: configure the certificate of the issuing authority"
+        Bilingual(
+            f"CA của chứng thư ký số: {anchor.subject.rfc4514_string()!a:.80} không phải chứng thư CA; cần"
+            " basicConstraints CA:TRUE: hãy khai báo chứng thư của CA đã cấp chứng thư ký số",
+            f"trust anchors: {anchor.subject.rfc4514_string()!a:.80} is not a CA certificate; "
+            "expected basicConstraints CA:TRUE: configure the certificate of the issuing authority",
+        )
         for anchor in anchors
         if not any(
             isinstance(extension.value, x509.BasicConstraints) and extension.value.ca

@@ -26,7 +26,7 @@ from aiokafka.errors import (
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from axis.connection import Connection
-from axis.errors import OutcomeUnknown, Refused, Unavailable
+from axis.errors import Bilingual, OutcomeUnknown, Refused, Unavailable
 from axis.ports import Append, PartitionId
 
 _T = TypeVar("_T")
@@ -127,7 +127,10 @@ class KafkaTransaction:
                 absent -= client.cluster.topics()
             if hidden := absent & client.cluster.unauthorized_topics:
                 raise Unavailable(
-                    f"{min(hidden)} is hidden from this client; grant it DESCRIBE and WRITE on the topic",
+                    Bilingual(
+                        f"{min(hidden)} bị ẩn với máy khách này; cấp cho nó quyền DESCRIBE và WRITE trên chủ đề (topic)",
+                        f"{min(hidden)} is hidden from this client; grant it DESCRIBE and WRITE on the topic",
+                    ),
                     fault="refused",
                 )
             return absent
@@ -210,7 +213,13 @@ class KafkaTransaction:
 
     async def _learn(self, metadata: "asyncio.Future[bool]") -> None:
         if not await self._within(_settled(metadata), "fetching metadata"):
-            raise Unavailable("no broker tells which topics there are", fault="unreachable")
+            raise Unavailable(
+                Bilingual(
+                    "không broker nào của Kafka cho biết có những chủ đề (topic) nào",
+                    "no broker tells which topics there are",
+                ),
+                fault="unreachable",
+            )
 
     async def _within_batch(
         self, call: Awaitable[_T], doing: str, failure: type[Unavailable] = Unavailable
@@ -231,10 +240,18 @@ class KafkaTransaction:
             async with asyncio.timeout(seconds):
                 return await call
         except TimeoutError as error:
-            raise failure(f"{doing} took longer than {seconds:.3g} s", fault="timeout") from error
-        except (KafkaError, OSError, AssertionError) as error:
             raise failure(
-                f"{doing} failed: {type(error).__name__}: {error}", fault=_fault_of(error)
+                Bilingual(
+                    f"Kafka: {doing!r} quá {seconds:.3g} giây chưa xong",
+                    f"{doing} took longer than {seconds:.3g} s",
+                ),
+                fault="timeout",
+            ) from error
+        except (KafkaError, OSError, AssertionError) as error:
+            told = f"{type(error).__name__}: {error}"
+            raise failure(
+                Bilingual(f"Kafka: {doing!r} gặp lỗi: {told}", f"{doing} failed: {told}"),
+                fault=_fault_of(error),
             ) from error
 
 
@@ -270,7 +287,10 @@ class KafkaWriter:
             await asyncio.wait_for(self._producer.start(), self._deadline)
         except (KafkaError, OSError, TimeoutError) as error:
             await _close(self._producer)
-            raise Unavailable(f"no broker answers: {type(error).__name__}: {error}") from error
+            told = f"{type(error).__name__}: {error}"
+            raise Unavailable(
+                Bilingual(f"không broker nào của Kafka trả lời: {told}", f"no broker answers: {told}")
+            ) from error
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -285,7 +305,12 @@ class KafkaWriter:
         try:
             found = await asyncio.wait_for(self._producer.partitions_for(topic), self._deadline)
         except (KafkaError, OSError, TimeoutError) as error:
-            raise Unavailable(f"topic {topic}: {type(error).__name__}; run `axis topics apply`") from error
+            raise Unavailable(
+                Bilingual(
+                    f"chủ đề (topic) {topic}: {type(error).__name__}; chạy `axis topics apply`",
+                    f"topic {topic}: {type(error).__name__}; run `axis topics apply`",
+                )
+            ) from error
         return len(found)
 
     async def append(self, append: Append) -> int:
@@ -300,9 +325,17 @@ class KafkaWriter:
         except (MessageSizeTooLargeError, TopicAuthorizationFailedError) as error:
             raise Refused("broker-refused", f"{append.topic}: {type(error).__name__}: {error}") from error
         except (TimeoutError, KafkaTimeoutError) as error:
-            raise OutcomeUnknown(f"{append.topic}: no answer within {self._deadline:g} s") from error
+            raise OutcomeUnknown(
+                Bilingual(
+                    f"Kafka: ghi vào {append.topic} quá {self._deadline:g} giây chưa có trả lời",
+                    f"{append.topic}: no answer within {self._deadline:g} s",
+                )
+            ) from error
         except (KafkaError, OSError) as error:
-            raise OutcomeUnknown(f"{append.topic}: {type(error).__name__}: {error}") from error
+            told = f"{type(error).__name__}: {error}"
+            raise OutcomeUnknown(
+                Bilingual(f"Kafka: ghi vào {append.topic} gặp lỗi: {told}", f"{append.topic}: {told}")
+            ) from error
         return int(metadata.offset)
 
 

@@ -24,7 +24,7 @@ from axis.core.policy import AcceptancePolicy
 from axis.core.retry import RetrySchedule
 from axis.core.routing import route
 from axis.core.topics import LANES
-from axis.errors import OutcomeUnknown, Refused, Unavailable
+from axis.errors import Bilingual, OutcomeUnknown, Refused, Unavailable
 from axis.ports import Append, BlobStore, BusWriter, Clock, Signer
 from axis.producers.files import file_faults, read, size_of
 from axis.producers.identity import new_message_id
@@ -376,8 +376,13 @@ async def _until_acknowledged(
             delay = retry.delay_seconds(attempt)
             attempt += 1
             if loop.time() + delay >= end:
+                told = Bilingual.of(error)
                 raise OutcomeUnknown(
-                    f"{message_id} was not acknowledged within {deadline_seconds:g} s ({error}); it is kept, and"
-                    " resuming sends the same envelope again"
+                    Bilingual(
+                        f"{message_id} chưa được xác nhận sau {deadline_seconds:g} giây ({told.vietnamese}); văn bản vẫn"
+                        " được giữ, gửi tiếp là gửi lại đúng phong bì đó",
+                        f"{message_id} was not acknowledged within {deadline_seconds:g} s ({told}); it is kept, and"
+                        " resuming sends the same envelope again",
+                    )
                 ) from error
             await asyncio.sleep(delay)

@@ -25,7 +25,7 @@ from obstore.exceptions import BaseError, PermissionDeniedError
 from obstore.store import LocalStore, MemoryStore, ObjectStore, S3Store
 
 from axis.core.digest import Digest, digests_equal
-from axis.errors import AxisError, ConfigurationError, IntegrityError, Unavailable
+from axis.errors import AxisError, Bilingual, ConfigurationError, IntegrityError, Unavailable
 from axis.ports import StoredBlob
 from axis.storage.whole import CHUNK_BYTES, Spool, sweep, sync_folder
 
@@ -68,14 +68,20 @@ def open_store(url: str, base: Path) -> "BlobStore":
                 )
             except BaseError as error:
                 raise ConfigurationError(
-                    f"{url} cannot be used: {error}; correct it or the AWS_* variables"
+                    Bilingual(
+                        f"không dùng được {url}: {error}; sửa địa chỉ này hoặc các biến AWS_*",
+                        f"{url} cannot be used: {error}; correct it or the AWS_* variables",
+                    )
                 ) from error
             return BlobStore(_Bucket(store))
         case "memory" if not rest:
             return BlobStore(_Bucket(MemoryStore()))
         case _:
             raise ConfigurationError(
-                f"got blob store {url!r}, expected file:<folder>, s3://bucket/prefix or memory:"
+                Bilingual(
+                    f"kho tệp lớn là {url!r}, phải là file:<thư mục>, s3://<kho>/<tiền tố> hoặc memory:",
+                    f"got blob store {url!r}, expected file:<folder>, s3://bucket/prefix or memory:",
+                )
             )
 
 
@@ -288,8 +294,12 @@ class _Bucket:
                 await obstore.head_async(self.store, _key(_MARK))
         except self.absences as error:
             raise Unavailable(
-                f"the object store neither shows nor takes the empty content {_key(_MARK)}; create the bucket, grant"
-                " s3:GetObject under its prefix, and let a node with s3:PutObject store a large part once, then repeat"
+                Bilingual(
+                    f"kho đối tượng không cho đọc cũng không nhận nội dung rỗng {_key(_MARK)}; tạo kho (bucket), cấp quyền"
+                    " s3:GetObject dưới tiền tố của nó, cho một nút có s3:PutObject lưu một tệp lớn một lần, rồi chạy lại",
+                    f"the object store neither shows nor takes the empty content {_key(_MARK)}; create the bucket, grant"
+                    " s3:GetObject under its prefix, and let a node with s3:PutObject store a large part once, then repeat",
+                )
             ) from error
 
     async def _shows_mark(self) -> bool:
@@ -326,8 +336,17 @@ def _faults_of_storage(doing: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise Unavailable(
-            f"{doing}: {error.strerror or error}; check free space, permissions and the mount, then repeat"
+            Bilingual(
+                f"'{doing}' gặp lỗi: {error.strerror or error}; kiểm tra dung lượng trống, quyền và ổ đĩa được gắn (mount),"
+                " rồi chạy lại",
+                f"{doing}: {error.strerror or error}; check free space, permissions and the mount, then repeat",
+            )
         ) from error
     except BaseError as error:
         reason = str(error).partition("\n")[0][:_SHOWN_CHARACTERS]
-        raise Unavailable(f"{doing}: {reason}; check the object store and its rights, then repeat") from error
+        raise Unavailable(
+            Bilingual(
+                f"'{doing}' gặp lỗi: {reason}; kiểm tra kho đối tượng và quyền trên kho, rồi chạy lại",
+                f"{doing}: {reason}; check the object store and its rights, then repeat",
+            )
+        ) from error

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from axis.core.digest import Digest
+from axis.errors import Bilingual
 from axis.schemas.avro import Decision
 from axis.storage.sqlite import Database
 
@@ -28,7 +29,11 @@ _VERSIONS: Final = (
 # No step is durable: what a power cut takes away stands in the changelog.
 _PRAGMAS: Final = "PRAGMA locking_mode=EXCLUSIVE;"
 _KEYS_PER_QUERY: Final = 500
-_REBUILD: Final = "where another router has the file, give each its own instance; a damaged file may be removed: it is rebuilt"
+_NAME: Final = Bilingual("kho quyết định", "decision store")
+_REBUILD: Final = Bilingual(
+    "nếu bộ định tuyến khác đang dùng tệp này, đặt --instance riêng cho mỗi bộ; tệp hỏng thì xóa được: nó sẽ được dựng lại",
+    "where another router has the file, give each its own instance; a damaged file may be removed: it is rebuilt",
+)
 
 
 class SqliteDecisions:
@@ -44,9 +49,7 @@ class SqliteDecisions:
 
     def __init__(self, path: Path | str, changelog: str) -> None:
         # Used by the thread that decides, and by the one that restores.
-        self._database = Database(
-            path, name="decision store", pragmas=_PRAGMAS, versions=_VERSIONS, advice=_REBUILD
-        )
+        self._database = Database(path, name=_NAME, pragmas=_PRAGMAS, versions=_VERSIONS, advice=_REBUILD)
         self._adopt(changelog)
 
     def lookup(self, keys: Iterable[str]) -> Mapping[str, Decision]:

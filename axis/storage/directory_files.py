@@ -18,13 +18,28 @@ import structlog
 from axis.core.addressing import Enrolment, Group, Level, Organisation, OrganisationCode
 from axis.core.directory import Directory
 from axis.core.directory_faults import directory_faults
-from axis.errors import ConfigurationError
+from axis.errors import Bilingual, ConfigurationError
 from axis.ports import Clock
 
 LOOK_INTERVAL: Final = timedelta(seconds=1)
 
 _SHA256_HEX: Final = re.compile(r"[0-9a-fA-F]{64}")
 _T = TypeVar("_T")
+
+_NOTHING: Final = Bilingual("chưa có", "nothing")
+_MIXED: Final = Bilingual(
+    "là danh sách có phần tử không phải chuỗi ký tự", "a list with other things than text"
+)
+_TEXT: Final = Bilingual("chuỗi ký tự", "text")
+_CODES: Final = Bilingual("danh sách các mã", "a list of codes")
+_FLAG: Final = Bilingual("true hoặc false", "true or false")
+_DAY: Final = Bilingual(
+    "một ngày như 2025-07-01, không có dấu nháy", "a day such as 2025-07-01, without quotes"
+)
+_LEVEL: Final = Bilingual(f"một trong {', '.join(Level)}", f"one of {', '.join(Level)}")
+_MOMENT: Final = Bilingual(
+    "một thời điểm như 2025-07-01T00:00:00+07:00", "a moment such as 2025-07-01T00:00:00+07:00"
+)
 
 _logger = structlog.get_logger(__name__)
 
@@ -100,7 +115,10 @@ def load_directory(folder: Path, enrolment: Path | None = None) -> Directory:
     paths = sorted(folder.glob("*.toml"))
     if not paths:
         reading.faults.append(
-            f"{folder}: has no *.toml file, expected the directory's; name the right folder"
+            Bilingual(
+                f"{folder} không có tệp *.toml nào, phải có các tệp của danh bạ; hãy chỉ ra đúng thư mục",
+                f"{folder}: has no *.toml file, expected the directory's; name the right folder",
+            )
         )
     for path in paths:
         reading.read_toml(path)
@@ -127,7 +145,7 @@ class _Reading:
     """Everything found in the files so far, and everything wrong with them."""
 
     def __init__(self) -> None:
-        self.faults: list[str] = []
+        self.faults: list[Bilingual] = []
         self._organisations: list[Organisation] = []
         self._groups: list[Group] = []
         self._enrolments: list[Enrolment] = []
@@ -137,17 +155,24 @@ class _Reading:
         for key, rows in self._parsed(path, tomllib.loads).items():
             if key not in {"organisation", "group"} or not isinstance(rows, list):
                 self.faults.append(
-                    f"{path.name}: got {key!r}, expected [[organisation]] and [[group]] tables only"
+                    Bilingual(
+                        f"{path.name}: có {key!r}, phải chỉ gồm các bảng [[organisation]] và [[group]]",
+                        f"{path.name}: got {key!r}, expected [[organisation]] and [[group]] tables only",
+                    )
                 )
                 continue
             for number, content in enumerate(rows, 1):
-                self._read_row(key, _Row(f"{path.name}: {key} {number}", content))
+                where = Bilingual(f"{path.name}: [[{key}]] thứ {number}", f"{path.name}: {key} {number}")
+                self._read_row(key, _Row(where, content))
 
     def read_enrolment(self, path: Path) -> None:
         for sha256, content in self._parsed(path, _json_object).items():
             if not _SHA256_HEX.fullmatch(sha256):
                 self.faults.append(
-                    f"{path.name}: got key {sha256[:70]!r}, expected 64 hexadecimal digits of a SHA-256"
+                    Bilingual(
+                        f"{path.name}: có tên mục {sha256[:70]!r}, phải là 64 chữ số thập lục phân của một SHA-256",
+                        f"{path.name}: got key {sha256[:70]!r}, expected 64 hexadecimal digits of a SHA-256",
+                    )
                 )
                 continue
             row = _Row(f"{path.name}: {sha256[:16]}", content)
@@ -167,10 +192,19 @@ class _Reading:
             return parse(path.read_text(encoding="utf-8"))
         except OSError as error:
             self.faults.append(
-                f"{path}: cannot be read, {error.strerror}; check that it exists and its permissions"
+                Bilingual(
+                    f"không đọc được {path}: {error.strerror}; kiểm tra tệp có tồn tại không và quyền đọc tệp",
+                    f"{path}: cannot be read, {error.strerror}; check that it exists and its permissions",
+                )
             )
         except ValueError as error:  # of UTF-8, of TOML and of JSON
-            self.faults.append(f"{path.name}: cannot be parsed, {error}")
+            reason = Bilingual.of(error)
+            self.faults.append(
+                Bilingual(
+                    f"{path.name}: sai cấu trúc, không đọc được: {reason.vietnamese}",
+                    f"{path.name}: cannot be parsed, {reason}",
+                )
+            )
         return {}
 
     def _read_row(self, kind: str, row: "_Row") -> None:
@@ -207,67 +241,79 @@ class _Row:
         self._where = where
         self._content: dict[str, object] = content if isinstance(content, dict) else {}
         self._unread = set(self._content)
-        self._faults: list[str] = []
+        self._faults: list[Bilingual] = []
         if not isinstance(content, dict):
-            self._faults.append(f"{where}: got {type(content).__name__}, expected a table")
+            kind = type(content).__name__
+            self._fault(f"là kiểu {kind}, phải là một bảng (table)", f"got {kind}, expected a table")
 
     def has(self, key: str) -> bool:
         return key in self._content
 
     def text(self, key: str) -> str:
-        return self._value(key, str, "text", "")
+        return self._value(key, str, _TEXT, "")
 
     def code(self, key: str) -> OrganisationCode:
         return OrganisationCode(self.text(key))
 
     def codes(self, key: str) -> tuple[OrganisationCode, ...]:
-        values: list[object] = self._value(key, list, "a list of codes", [])
+        values: list[object] = self._value(key, list, _CODES, [])
         if not all(isinstance(value, str) for value in values):
-            self._note(key, "a list with other things than text", "a list of codes")
+            self._note(key, _MIXED, _CODES)
         return tuple(OrganisationCode(str(value)) for value in values)
 
     def flag(self, key: str) -> bool:
-        return self._value(key, bool, "true or false", False)
+        return self._value(key, bool, _FLAG, False)
 
     def day(self, key: str) -> date:
-        return self._value(key, date, "a day such as 2025-07-01, without quotes", date.min)
+        return self._value(key, date, _DAY, date.min)
 
     def level(self, key: str) -> Level:
-        return self._converted(key, Level, f"one of {', '.join(Level)}", Level.COMMUNE)
+        return self._converted(key, Level, _LEVEL, Level.COMMUNE)
 
     def moment(self, key: str) -> datetime:
-        placeholder = datetime.min.replace(tzinfo=UTC)
-        return self._converted(
-            key, datetime.fromisoformat, "a moment such as 2025-07-01T00:00:00+07:00", placeholder
-        )
+        return self._converted(key, datetime.fromisoformat, _MOMENT, datetime.min.replace(tzinfo=UTC))
 
-    def closed(self) -> list[str]:
+    def closed(self) -> list[Bilingual]:
         """Return the faults, those of keys that nobody asked for included."""
-        unknown = [
-            f"{self._where}: unknown key {key!r}; remove or correct it" for key in sorted(self._unread)
-        ]
-        return self._faults + unknown
+        for key in sorted(self._unread):
+            self._fault(
+                f"tên {key!r} không được dùng ở đây; hãy xóa hoặc sửa lại",
+                f"unknown key {key!r}; remove or correct it",
+            )
+        return self._faults
 
-    def _value(self, key: str, kind: type[_T], expected: str, placeholder: _T) -> _T:
+    def _value(self, key: str, kind: type[_T], expected: Bilingual, placeholder: _T) -> _T:
         value = self._content.get(key)
         self._unread.discard(key)
         # The exact type: a moment is no day, although Python's datetime is a date.
         if type(value) is kind:
             return value
-        self._note(key, "nothing" if value is None else repr(value), expected)
+        self._note(key, _got(value), expected)
         return placeholder
 
-    def _converted(self, key: str, convert: Callable[[str], _T], expected: str, placeholder: _T) -> _T:
+    def _converted(self, key: str, convert: Callable[[str], _T], expected: Bilingual, placeholder: _T) -> _T:
         value = self._content.get(key)
         self._unread.discard(key)
         with suppress(ValueError):
             if isinstance(value, str):
                 return convert(value)
-        self._note(key, "nothing" if value is None else repr(value), expected)
+        self._note(key, _got(value), expected)
         return placeholder
 
-    def _note(self, key: str, got: str, expected: str) -> None:
-        self._faults.append(f"{self._where}: {key}: got {got[:60]}, expected {expected}")
+    def _note(self, key: str, got: Bilingual, expected: Bilingual) -> None:
+        self._fault(
+            f"{key} {got.vietnamese}, phải là {expected.vietnamese}", f"{key}: got {got}, expected {expected}"
+        )
+
+    def _fault(self, vietnamese: str, english: str) -> None:
+        self._faults.append(Bilingual(vietnamese, english).about(self._where))
+
+
+def _got(value: object) -> Bilingual:
+    if value is None:
+        return _NOTHING
+    shown = repr(value)[:60]
+    return Bilingual(f"là {shown}", shown)
 
 
 def _json_object(text: str) -> dict[str, object]:
@@ -276,10 +322,12 @@ def _json_object(text: str) -> dict[str, object]:
     def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
         content = dict(pairs)
         if len(content) != len(pairs):
-            raise ValueError("a key stands twice in one object")
+            raise ValueError(
+                Bilingual("một tên xuất hiện hai lần trong một đối tượng", "a key stands twice in one object")
+            )
         return content
 
     content = json.loads(text, object_pairs_hook=unique)
     if not isinstance(content, dict):
-        raise ValueError("expected an object")  # noqa: TRY004 - a fault of the file, as the others of parsing
+        raise ValueError(Bilingual("phải là một đối tượng JSON", "expected an object"))  # noqa: TRY004 - a fault of the file, as the others of parsing
     return content

@@ -21,11 +21,12 @@ from axis.core.consignment import State
 from axis.core.digest import Digest
 from axis.core.envelope import MessageId
 from axis.core.receipt import Event
-from axis.errors import Unavailable
+from axis.errors import Bilingual, Unavailable
 from axis.storage.moments import moment_of, text_of
 from axis.storage.rejections import Rejections
 from axis.storage.sqlite import Database
 
+_NAME: Final = Bilingual("sổ văn bản", "journal")
 # The first version was not numbered: a file of it is taken as it is, and brought up to date.
 _VERSIONS: Final = (
     (
@@ -132,7 +133,7 @@ class Journal:
     def __init__(self, path: Path | str) -> None:
         if isinstance(path, Path):
             _make_private(path)
-        self._database = Database(path, name="journal", pragmas=_PRAGMAS, versions=_VERSIONS)
+        self._database = Database(path, name=_NAME, pragmas=_PRAGMAS, versions=_VERSIONS)
         self.rejections = Rejections(self._database)
 
     def close(self) -> None:
@@ -338,7 +339,12 @@ def _make_private(path: Path) -> None:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.touch(mode=0o600)  # what SQLite puts beside it has the same mode
     except OSError as error:
-        raise Unavailable(f"cannot open the journal {path}: {error.strerror}; check its disk") from error
+        raise Unavailable(
+            Bilingual(
+                f"không mở được {_NAME.vietnamese} {path}: {error.strerror}; kiểm tra đĩa chứa tệp",
+                f"cannot open the {_NAME} {path}: {error.strerror}; check its disk",
+            )
+        ) from error
 
 
 def _submission(row: tuple[str, bytes, str, bytes, str, str]) -> StoredSubmission:

@@ -7,10 +7,11 @@ from pathlib import Path
 from threading import RLock
 from typing import Any, Final
 
-from axis.errors import ConfigurationError, Unavailable
+from axis.errors import Bilingual, ConfigurationError, Unavailable
 
 _PRAGMAS: Final = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
 """A power cut may take the newest steps away, but no part of one, and none before one that was durable."""
+_CHECK_DISK: Final = Bilingual("kiểm tra đĩa chứa tệp", "check its disk")
 
 
 class Database:
@@ -33,10 +34,10 @@ class Database:
         self,
         path: Path | str,
         *,
-        name: str,
+        name: Bilingual,
         pragmas: str,
         versions: Sequence[Sequence[str]],
-        advice: str = "check its disk",
+        advice: Bilingual = _CHECK_DISK,
     ) -> None:
         self._name = name
         self._advice = advice
@@ -47,7 +48,12 @@ class Database:
             if self._version() != len(versions):
                 self._update(path, versions)
         except sqlite3.Error as error:
-            raise Unavailable(f"cannot open the {name} {path}: {error}; {advice}") from error
+            raise Unavailable(
+                Bilingual(
+                    f"không mở được {name.vietnamese} {path}: {error}; {advice.vietnamese}",
+                    f"cannot open the {name} {path}: {error}; {advice}",
+                )
+            ) from error
 
     def close(self) -> None:
         """Close the file, when no thread is at work on it."""
@@ -64,7 +70,12 @@ class Database:
             with self._lock:
                 return self.connection.execute(statement, values).fetchall()
         except sqlite3.Error as error:
-            raise Unavailable(f"cannot read the {self._name}: {error}; {self._advice}") from error
+            raise Unavailable(
+                Bilingual(
+                    f"không đọc được {self._name.vietnamese}: {error}; {self._advice.vietnamese}",
+                    f"cannot read the {self._name}: {error}; {self._advice}",
+                )
+            ) from error
 
     def change(self, statement: str, values: Sequence[object] = ()) -> int:
         """Run one statement that writes, alone or within `together`, and return how many rows it changed.
@@ -111,7 +122,12 @@ class Database:
         try:
             yield
         except sqlite3.Error as error:
-            raise Unavailable(f"cannot write the {self._name}: {error}; check its disk") from error
+            raise Unavailable(
+                Bilingual(
+                    f"không ghi được {self._name.vietnamese}: {error}; {_CHECK_DISK.vietnamese}",
+                    f"cannot write the {self._name}: {error}; {_CHECK_DISK}",
+                )
+            ) from error
 
     def _version(self) -> int:
         return int(self.connection.execute("PRAGMA user_version").fetchone()[0])
@@ -122,8 +138,12 @@ class Database:
             version = self._version()
             if version > len(versions):
                 raise ConfigurationError(
-                    f"the {self._name} {path} has version {version}, expected at most {len(versions)}: a later version of"
-                    " the axis has written it; use that one"
+                    Bilingual(
+                        f"{self._name.vietnamese} {path} ở phiên bản {version}, phải từ {len(versions)} trở xuống: phiên bản"
+                        " mới hơn của trục đã ghi tệp này; hãy dùng phiên bản đó",
+                        f"the {self._name} {path} has version {version}, expected at most {len(versions)}: a later version"
+                        " of the axis has written it; use that one",
+                    )
                 )
             for statements in versions[version:]:
                 for statement in statements:

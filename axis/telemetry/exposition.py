@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 import structlog
 from prometheus_client import CollectorRegistry, MetricsHandler, ProcessCollector
 
-from axis.errors import ConfigurationError
+from axis.errors import Bilingual, ConfigurationError
 from axis.telemetry.health import Check, Readiness
 
 REQUEST_SECONDS: Final = 10.0
@@ -83,8 +83,12 @@ class TelemetryServer:
             server = _Server(self._address, self._handler)
         except (OSError, OverflowError) as error:
             raise ConfigurationError(
-                f"telemetry address {host} port {port}: got {error}; expected an address of this machine and a free "
-                "port; choose another port (0 finds a free one) or stop the program that listens there"
+                Bilingual(
+                    f"địa chỉ số đo {host} cổng {port}: {error}; cần một địa chỉ của máy này và cổng còn trống; chọn cổng"
+                    " khác (0: cổng trống bất kỳ) hoặc dừng chương trình đang dùng cổng đó",
+                    f"telemetry address {host} port {port}: got {error}; expected an address of this machine and a free "
+                    "port; choose another port (0 finds a free one) or stop the program that listens there",
+                )
             ) from error
         self._server = server
         self._thread = Thread(target=server.serve_forever, name="telemetry", daemon=True)

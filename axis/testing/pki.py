@@ -29,7 +29,7 @@ from axis.crypto.authority import (
     issue_server,
     issue_signing,
 )
-from axis.errors import ConfigurationError
+from axis.errors import Bilingual, ConfigurationError
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -68,16 +68,25 @@ class DevelopmentPki:
             _replace(certificate_file, authority.certificate_pem())
         elif not key_file.exists():
             raise ConfigurationError(
-                f"{certificate_file} exists without {key_file}: restore the key, "
-                f"or remove {path} to start a new development PKI"
+                Bilingual(
+                    f"có {certificate_file} mà không có {key_file}: khôi phục khóa, hoặc xóa {path} để tạo lại CA thử nghiệm"
+                    " và mọi khóa",
+                    f"{certificate_file} exists without {key_file}: restore the key, "
+                    f"or remove {path} to start a new development PKI",
+                )
             )
         authority = _read(key_file, certificate_file)
         if not _valid(authority.certificate, now):
+            begins = authority.certificate.not_valid_before_utc
+            ends = authority.certificate.not_valid_after_utc
             raise ConfigurationError(
-                f"the development CA in {certificate_file} is valid from "
-                f"{authority.certificate.not_valid_before_utc.isoformat()} to "
-                f"{authority.certificate.not_valid_after_utc.isoformat()}, not at {now.isoformat()}: "
-                f"correct the clock, or remove {path} to start a new development PKI"
+                Bilingual(
+                    f"CA thử nghiệm trong {certificate_file} có hiệu lực từ {begins:%d/%m/%Y %H:%M} đến"
+                    f" {ends:%d/%m/%Y %H:%M} (UTC), đồng hồ máy là {now.astimezone(UTC):%d/%m/%Y %H:%M}: chỉnh đồng hồ,"
+                    f" hoặc xóa {path} để tạo lại CA thử nghiệm và mọi khóa",
+                    f"the development CA in {certificate_file} is valid from {begins.isoformat()} to {ends.isoformat()},"
+                    f" not at {now.isoformat()}: correct the clock, or remove {path} to start a new development PKI",
+                )
             )
         return cls(path, authority, now)
 
@@ -165,8 +174,12 @@ class DevelopmentPki:
 def _checked(name: str) -> str:
     if not _FILE_NAME.fullmatch(name):
         raise ConfigurationError(
-            f"got {name!r} as a certificate name; expected 1 to 64 letters, digits, '.', '_' or '-', "
-            f"beginning with a letter or digit"
+            Bilingual(
+                f"tên chứng thư là {name!r}, phải gồm 1 đến 64 chữ cái không dấu, chữ số, '.', '_' hoặc '-', bắt đầu bằng"
+                " chữ cái hoặc chữ số",
+                f"got {name!r} as a certificate name; expected 1 to 64 letters, digits, '.', '_' or '-', "
+                f"beginning with a letter or digit",
+            )
         )
     return name
 
@@ -189,12 +202,18 @@ def _read(key_file: Path, certificate_file: Path | None = None) -> Credential:
         certificate = x509.load_pem_x509_certificates((certificate_file or key_file).read_bytes())[0]
     except ValueError as error:
         raise ConfigurationError(
-            f"{key_file} does not hold an unencrypted private key with its certificate ({error}): "
-            f"remove the file to have it issued again"
+            Bilingual(
+                f"{key_file} không chứa khóa bí mật không mã hóa kèm chứng thư của nó ({error}): xóa tệp này để được cấp lại",
+                f"{key_file} does not hold an unencrypted private key with its certificate ({error}): "
+                f"remove the file to have it issued again",
+            )
         ) from error
     if not isinstance(key, PrivateKey):
         raise ConfigurationError(
-            f"{key_file} holds a {type(key).__name__}; expected an EC or RSA private key"
+            Bilingual(
+                f"khóa bí mật trong {key_file} là {type(key).__name__}, phải là khóa EC hoặc RSA",
+                f"{key_file} holds a {type(key).__name__}; expected an EC or RSA private key",
+            )
         )
     return Credential(key, certificate)
 

@@ -4,7 +4,7 @@ import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
-from axis.errors import ConfigurationError
+from axis.errors import Bilingual, ConfigurationError
 from axis.testing.broker.embedded import EmbeddedBroker
 from axis.testing.broker.interface import Broker
 from axis.testing.broker.jars import cached_jars
@@ -30,18 +30,29 @@ def choose(data_dir: Path, pki: DevelopmentPki, *, short_lived: bool = False) ->
         faults.extend(error.faults)
     if cached_jars() is None and shutil.which("mvn") is None:
         faults.append(
-            "the broker's jars are not cached and mvn is not on PATH; install it with: apt-get install maven"
+            Bilingual(
+                "chưa có sẵn các tệp jar của Kafka và không có mvn trong PATH; cài bằng: apt-get install maven",
+                "the broker's jars are not cached and mvn is not on PATH; install it with: apt-get install maven",
+            )
         )
     if not faults:
         return EmbeddedBroker(data_dir, pki, short_lived=short_lived)
     if find_spec("testcontainers") is None:
         raise ConfigurationError(
-            *faults, "nor is the Docker back end installed: pip install 'axis-exchange[docker]'"
+            *faults,
+            Bilingual(
+                "cũng chưa cài phần chạy Kafka trong Docker; cài bằng: pip install 'axis-exchange[docker]'",
+                "nor is the Docker back end installed: pip install 'axis-exchange[docker]'",
+            ),
         )
     from axis.testing.broker.docker import DockerBroker, engine_answers  # noqa: PLC0415 - an extra
 
     if not engine_answers():
         raise ConfigurationError(
-            *faults, "nor does a Docker engine answer; start it with: systemctl start docker"
+            *faults,
+            Bilingual(
+                "Docker cũng không trả lời; khởi động bằng: systemctl start docker",
+                "nor does a Docker engine answer; start it with: systemctl start docker",
+            ),
         )
     return DockerBroker(data_dir, pki)

@@ -12,7 +12,7 @@ from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.docker_client import DockerClient
 
-from axis.errors import ConfigurationError, Unavailable
+from axis.errors import Bilingual, ConfigurationError, Unavailable
 from axis.testing.broker.interface import Broker, wait_until_served
 from axis.testing.broker.layout import HOST, Layout, settle
 from axis.testing.broker.properties import BROKER_NAME, render, server_properties
@@ -70,8 +70,12 @@ def container_of(image: str) -> DockerContainer:
     """
     if not _obtainable(image):
         raise ConfigurationError(
-            f"the image {image} is not here and cannot be pulled; build the broker's with "
-            "docker/build_base.sh java and docker/kafka_image.sh, or name another in AXIS_KAFKA_IMAGE"
+            Bilingual(
+                f"không có ảnh {image} trên máy này và không tải về được; dựng ảnh của Kafka bằng docker/build_base.sh java"
+                " và docker/kafka_image.sh, hoặc ghi tên ảnh khác vào AXIS_KAFKA_IMAGE",
+                f"the image {image} is not here and cannot be pulled; build the broker's with "
+                "docker/build_base.sh java and docker/kafka_image.sh, or name another in AXIS_KAFKA_IMAGE",
+            )
         )
     if not _obtainable(testcontainers_config.ryuk_image):
         # Nothing would start while testcontainers waits for its reaper. Without it the containers of a run that
@@ -126,7 +130,12 @@ class DockerBroker(Broker):
         if self._container is not None:
             return
         if not engine_answers():
-            raise ConfigurationError("no Docker engine answers; start it with: systemctl start docker")
+            raise ConfigurationError(
+                Bilingual(
+                    "Docker không trả lời; khởi động bằng: systemctl start docker",
+                    "no Docker engine answers; start it with: systemctl start docker",
+                )
+            )
         home = self._data_dir / "node-1"
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._layout = settle(self._data_dir, self.nodes)
@@ -154,7 +163,12 @@ class DockerBroker(Broker):
         try:
             self._container.reload()
         except (DockerException, OSError) as error:
-            raise Unavailable(f"the broker's container does not answer for itself: {error}") from error
+            raise Unavailable(
+                Bilingual(
+                    f"không hỏi được trạng thái container của Kafka: {error}",
+                    f"the broker's container does not answer for itself: {error}",
+                )
+            ) from error
         if self._container.status != "running":
             raise Unavailable(_ended(self._container))
 
@@ -188,13 +202,19 @@ class DockerBroker(Broker):
                 container.reload()
                 if container.status == "running" and monotonic() < deadline:
                     continue
-                raise Unavailable(f"{error}; {_ended(container)}") from error
+                waited, ended = Bilingual.of(error), _ended(container)
+                raise Unavailable(
+                    Bilingual(f"{waited.vietnamese}; {ended.vietnamese}", f"{waited}; {ended}")
+                ) from error
             else:
                 return
 
 
-def _ended(container: DockerContainer) -> str:
+def _ended(container: DockerContainer) -> Bilingual:
     """Says how a container is and shows the end of its log."""
     end = b"".join(container.get_logs())[-_LAST_BYTES:].decode(errors="replace")
     name = container.get_wrapped_container().name
-    return f"the container {name} is {container.status}; the end of its log (docker logs {name}):\n{end}"
+    return Bilingual(
+        f"container {name} đang ở trạng thái {container.status}; xem cuối nhật ký của nó (docker logs {name}) dưới đây",
+        f"the container {name} is {container.status}; the end of its log (docker logs {name}):\n{end}",
+    )

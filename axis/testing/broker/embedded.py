@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from time import monotonic, sleep
 
 from axis.clock import SystemClock
-from axis.errors import ConfigurationError
+from axis.errors import Bilingual, ConfigurationError
 from axis.testing.broker.interface import Broker, wait_until_served
 from axis.testing.broker.jars import only_one
 from axis.testing.broker.layout import HOST, Layout, settle
@@ -208,8 +208,12 @@ def _lock(path: Path) -> int:
             if (owner and Path(f"/proc/{owner}").exists()) or monotonic() > deadline:
                 os.close(descriptor)
                 raise ConfigurationError(
-                    f"{path.parent} is in use by a broker of process {owner or 'unknown'}; "
-                    "stop that one or give another directory"
+                    Bilingual(
+                        f"{path.parent} đang được Kafka của tiến trình {owner or 'không rõ'} dùng; dừng tiến trình đó hoặc"
+                        " chọn thư mục khác",
+                        f"{path.parent} is in use by a broker of process {owner or 'unknown'}; "
+                        "stop that one or give another directory",
+                    )
                 ) from error
             sleep(_LOCK_POLL_SECONDS)
         else:

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from time import monotonic
 
-from axis.errors import ConfigurationError
+from axis.errors import Bilingual, ConfigurationError
 from axis.testing.broker.interface import Broker, ClientCredentials, PemDirectory, wait_until_served
 
 _ANSWER_SECONDS = 30.0
@@ -32,7 +32,10 @@ class ExternalBroker(Broker):
         """
         names = ("AXIS_BOOTSTRAP", "AXIS_CA", "AXIS_CLIENT_DIR")
         missing = [
-            f"{name} is not set; the external broker needs {', '.join(names)}"
+            Bilingual(
+                f"chưa đặt biến môi trường {name}; Kafka bên ngoài cần {', '.join(names)}",
+                f"{name} is not set; the external broker needs {', '.join(names)}",
+            )
             for name in names
             if not os.environ.get(name)
         ]

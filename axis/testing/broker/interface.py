@@ -11,7 +11,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from axis.connection import librdkafka_options
-from axis.errors import Unavailable
+from axis.errors import Bilingual, Unavailable
 from axis.settings import BrokerSettings
 from axis.testing.broker.properties import ADMIN_NAME
 
@@ -141,6 +141,10 @@ def wait_until_served(broker: Broker, nodes: int, deadline: float) -> None:
                 return
             reason = f"{listed} of {nodes} nodes are in the metadata"
     raise Unavailable(
-        f"the broker at {broker.bootstrap_servers} did not serve in time ({reason}); "
-        "check its address, its log and that both sides' certificates come from the same authority"
+        Bilingual(
+            f"Kafka ở {broker.bootstrap_servers} không phục vụ kịp thời hạn ({reason}); kiểm tra địa chỉ, nhật ký của Kafka"
+            " và chứng thư của hai bên có do cùng một CA cấp không",
+            f"the broker at {broker.bootstrap_servers} did not serve in time ({reason}); "
+            "check its address, its log and that both sides' certificates come from the same authority",
+        )
     )

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 
-from axis.errors import ConfigurationError, Unavailable
+from axis.errors import Bilingual, ConfigurationError, Unavailable
 
 _RESOLVE_SECONDS = 600
 
@@ -50,8 +50,12 @@ def resolve_jars(java_home: Path) -> Path:
     maven = shutil.which("mvn")
     if maven is None:
         raise ConfigurationError(
-            f"the broker's jars are not in {directory.parent} and mvn is not on PATH; install it with: "
-            "apt-get install maven (or choose the Docker back end: AXIS_TEST_BROKER=docker)"
+            Bilingual(
+                f"không có các tệp jar của Kafka trong {directory.parent} và không có mvn trong PATH; cài bằng: apt-get"
+                " install maven (hoặc chạy Kafka trong Docker: AXIS_TEST_BROKER=docker)",
+                f"the broker's jars are not in {directory.parent} and mvn is not on PATH; install it with: "
+                "apt-get install maven (or choose the Docker back end: AXIS_TEST_BROKER=docker)",
+            )
         )
     directory.parent.mkdir(parents=True, exist_ok=True)
     with only_one(directory.parent / "lock"):
@@ -99,7 +103,17 @@ def _fill(directory: Path, pom: bytes, maven: str, java_home: Path) -> None:
                 text=True,
             )
         except subprocess.CalledProcessError as error:
-            raise Unavailable(f"Maven could not fetch the broker's jars:\n{error.output[-2000:]}") from error
+            raise Unavailable(
+                Bilingual(
+                    "Maven không tải được các tệp jar của Kafka; lý do do Maven báo ở dưới đây",
+                    f"Maven could not fetch the broker's jars:\n{error.output[-2000:]}",
+                )
+            ) from error
         except subprocess.TimeoutExpired as error:
-            raise Unavailable(f"Maven did not fetch the broker's jars within {_RESOLVE_SECONDS} s") from error
+            raise Unavailable(
+                Bilingual(
+                    f"sau {_RESOLVE_SECONDS} giây Maven vẫn chưa tải xong các tệp jar của Kafka",
+                    f"Maven did not fetch the broker's jars within {_RESOLVE_SECONDS} s",
+                )
+            ) from error
         (project / "jars").rename(directory)

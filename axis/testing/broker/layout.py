@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from random import SystemRandom
 
-from axis.errors import ConfigurationError
+from axis.errors import Bilingual, ConfigurationError
 
 HOST = "127.0.0.1"
 LAYOUT_NAME = "layout.json"
@@ -60,8 +60,12 @@ def settle(data_dir: Path, nodes: int, fixed: Sequence[int] = ()) -> Layout:
         ConfigurationError: a fixed port is taken, or the directory belongs to a broker with another number of nodes.
     """
     faults = [
-        f"port {port} is taken by another program; stop it (find it with: ss -ltnp 'sport = :{port}') "
-        "or give the broker another port"
+        Bilingual(
+            f"cổng {port} đã bị chương trình khác chiếm; hãy dừng chương trình đó (tìm bằng: ss -ltnp 'sport = :{port}')"
+            " hoặc cho Kafka cổng khác",
+            f"port {port} is taken by another program; stop it (find it with: ss -ltnp 'sport = :{port}') "
+            "or give the broker another port",
+        )
         for port in fixed
         if not is_free(port)
     ]
@@ -71,8 +75,12 @@ def settle(data_dir: Path, nodes: int, fixed: Sequence[int] = ()) -> Layout:
     known = _read(path) if path.exists() else Layout(_new_cluster_id(), (NodePorts(0, 0, 0),) * nodes)
     if len(known.nodes) != nodes:
         raise ConfigurationError(
-            f"{data_dir} holds a broker of {len(known.nodes)} node(s), {nodes} were asked for; "
-            "ask for the same number or give another directory"
+            Bilingual(
+                f"{data_dir} chứa Kafka gồm {len(known.nodes)} nút, yêu cầu là {nodes}; hãy yêu cầu đúng số nút đó hoặc chọn"
+                " thư mục khác",
+                f"{data_dir} holds a broker of {len(known.nodes)} node(s), {nodes} were asked for; "
+                "ask for the same number or give another directory",
+            )
         )
     layout = _mend(known, fixed)
     scratch = path.with_suffix(".new")
@@ -116,8 +124,12 @@ def _draw(used: set[int]) -> int:
         if port not in used and is_free(port):
             return port
     raise ConfigurationError(
-        f"no free port was found between {_FREE_CHOICE.start} and {_FREE_CHOICE.stop - 1}; "
-        "stop some of the programs that listen there"
+        Bilingual(
+            f"không tìm được cổng trống từ {_FREE_CHOICE.start} đến {_FREE_CHOICE.stop - 1}; hãy dừng bớt các chương trình"
+            " đang dùng những cổng đó",
+            f"no free port was found between {_FREE_CHOICE.start} and {_FREE_CHOICE.stop - 1}; "
+            "stop some of the programs that listen there",
+        )
     )
 
 
@@ -127,7 +139,10 @@ def _read(path: Path) -> Layout:
         return Layout(written["cluster_id"], tuple(NodePorts(**ports) for ports in written["nodes"]))
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigurationError(
-            f"{path} is not the layout of a broker; restore it from a copy or give another directory"
+            Bilingual(
+                f"{path} không phải là tệp bố trí (layout) của Kafka; khôi phục từ bản sao hoặc chọn thư mục khác",
+                f"{path} is not the layout of a broker; restore it from a copy or give another directory",
+            )
         ) from error
 
 

@@ -9,7 +9,7 @@ from os import kill
 from pathlib import Path
 from time import monotonic, sleep
 
-from axis.errors import Unavailable
+from axis.errors import Bilingual, Unavailable
 
 _LEASH = Path(__file__).with_name("leash.py")
 _STARTED = "Kafka Server started"
@@ -66,7 +66,12 @@ class Node:
         while _STARTED not in self._log.read_text(encoding="utf-8", errors="replace"):
             self.check()
             if monotonic() > deadline:
-                raise Unavailable(f"node {self._number} did not start in time; {self._last_lines()}")
+                raise Unavailable(
+                    Bilingual(
+                        f"nút Kafka {self._number} không khởi động kịp thời hạn; xem cuối nhật ký của nút dưới đây",
+                        f"node {self._number} did not start in time; {self._last_lines()}",
+                    )
+                )
             sleep(_POLL_SECONDS)
 
     def check(self) -> None:
@@ -103,7 +108,12 @@ class Node:
     def _ended_early(self) -> Unavailable:
         status = self._leash.wait()
         self.wait()
-        return Unavailable(f"node {self._number} ended with status {status}; {self._last_lines()}")
+        return Unavailable(
+            Bilingual(
+                f"nút Kafka {self._number} đã dừng với mã {status}; xem cuối nhật ký của nút dưới đây",
+                f"node {self._number} ended with status {status}; {self._last_lines()}",
+            )
+        )
 
     def _last_lines(self) -> str:
         lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LAST_LINES:]

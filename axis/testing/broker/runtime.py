@@ -7,7 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Self
 
-from axis.errors import Unavailable
+from axis.errors import Bilingual, Unavailable
 from axis.testing.broker.jars import resolve_jars
 from axis.testing.broker.java import find_java
 
@@ -104,7 +104,12 @@ class Runtime:
             if tool.returncode != 0:
                 faults.append(output[-2000:])
         if faults:
-            raise Unavailable("the broker's storage could not be formatted:\n" + "\n".join(faults))
+            raise Unavailable(
+                Bilingual(
+                    "không định dạng được nơi lưu trữ của Kafka; lý do do công cụ của Kafka báo ở dưới đây",
+                    "the broker's storage could not be formatted:\n" + "\n".join(faults),
+                )
+            )
 
     def _command(self, jvm: Sequence[str], main: str, *arguments: str) -> list[str]:
         recorded = not self.recording and self.archive.is_file() and self.archive.stat().st_size > 0

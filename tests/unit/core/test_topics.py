@@ -35,7 +35,7 @@ from axis.core.topics import (
     inbox_topic,
     parse_declaration,
 )
-from axis.errors import ConfigurationError
+from axis.errors import Bilingual, ConfigurationError
 from axis.schemas.avro import Decision, encode_decision, encode_receipt, encode_signed_receipt
 
 SHIPPED = (Path(__file__).parents[3] / "config" / "topics.toml").read_text(encoding="utf-8")
@@ -185,6 +185,41 @@ def test_a_faulty_declaration_is_reported(before: str, after: str | None, expect
         expected in fault
         for fault in faults_of(SHIPPED.replace(before, after if after is not None else kept, 1))
     )
+
+
+UNREADABLE = """
+topic = [
+    1,
+    {name = "axis.receipts", partitions = 0, cleanup = "both", max_bytes = 7, retention_hours = 1},
+    {name = "axis.receipts"},
+    {name = "axis.reciepts", cleanup = "compact", retention_days = 1},
+]
+"""
+CONTRADICTORY = """
+topic = [
+    {name = "axis.submissions.express", partitions = 6, cleanup = "compact", max_bytes = 1_048_576},
+    {name = "axis.submissions.standard", partitions = 9, cleanup = "compact", max_bytes = 1_048_576},
+    {name = "axis.router-state", partitions = 12, cleanup = "delete", max_bytes = 1024, retention_days = 1},
+    {name = "axis.inbox.<code>", partitions = 2, cleanup = "compact", max_bytes = 1024},
+    {name = "axis.receipts", partitions = 1, cleanup = "compact", max_bytes = 1024},
+    {name = "axis.quarantine", partitions = 1, cleanup = "compact", max_bytes = 1024},
+    {name = "axis.evidence", partitions = 1, cleanup = "compact", max_bytes = 1024},
+    {name = "axis.directory", partitions = 1, cleanup = "delete", max_bytes = 1024, retention_days = 1},
+]
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "count"), [("other = 1", 1), (UNREADABLE, 22), (CONTRADICTORY, 13)], ids=["other", "rows", "all"]
+)
+def test_every_fault_is_told_in_both_languages(text: str, count: int) -> None:
+    """Whatever is wrong with a declaration, its operator reads of each mistake in Vietnamese as well."""
+    faults = faults_of(text)
+    assert len(faults) == count
+    for fault in faults:
+        assert isinstance(fault, Bilingual)
+        assert not fault.vietnamese.isascii()
+        assert fault.vietnamese != fault
 
 
 @pytest.mark.parametrize("text", ["", "topic = 1", SHIPPED + "\n[defaults]\n", "topic = [1]"])

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from axis.core.addressing import Level
 from axis.core.directory import Directory
-from axis.errors import ConfigurationError
+from axis.errors import Bilingual, ConfigurationError
 from axis.storage.directory_files import DirectoryFiles, load_directory
 
 SHIPPED = Path(__file__).parents[3] / "config" / "directory"
@@ -184,6 +184,50 @@ def test_a_fault_in_the_table_of_certificates_is_reported(folder: Path, text: st
     """A table of certificates that cannot be trusted is refused as a whole."""
     (folder / "enrolment.json").write_text(text)
     assert any(expected in fault for fault in faults_of(folder, folder / "enrolment.json"))
+
+
+def test_every_fault_is_told_in_both_languages(folder: Path) -> None:
+    """Whatever is wrong with a directory, its administrator reads of each mistake in Vietnamese as well."""
+    other = WARD.replace("14812", "14813")
+    rows = [
+        # of the files
+        WARD.replace('name = "Ủy', 'name = 7 # "Ủy') + 'phone = "0237"\n',
+        WARD.replace('"ward"', '"phuong"'),
+        WARD.replace("2025-07-01", '"2025-07-01"') + "suspended = 1\n",
+        WARD.replace('name = "Ủy ban nhân dân phường Bỉm Sơn"\n', ""),
+        GROUP.replace('"H56.14812"', "14812"),
+        # of what they say together
+        PROVINCE * 2,
+        other.replace("Ủy ban nhân dân phường", " \u00d0 \u200b i\u0309") + "valid_to = 2025-06-30\n",
+        WARD.replace('"H56.14812"', '"h56.1"').replace('"H56"', '"H57"') + 'legacy_code = "H56"\n',
+        WARD.replace("14812", "14815").replace('parent = "H56"\n', ""),
+        WARD.replace("14812", "14816").replace('parent = "H56"', 'parent = "H56.14816"'),
+        GROUP.replace("@bim-son", "@all").replace('"H56.14812"', '"H56.99999", "H56.99999"'),
+        GROUP.replace("@bim-son", "bim-son").replace('"H56.14812"', ""),
+    ]
+    (folder / "province.toml").write_text("".join(rows), encoding="utf-8")
+    (folder / "a.toml").write_text("[[organisation", encoding="utf-8")
+    (folder / "b.toml").write_text("organisation = [1]\nplace = 1", encoding="utf-8")
+    entry = ENROLMENT[CERTIFICATE]
+    entries: dict[str, object] = {
+        "no digest": {},
+        "1" * 64: 7,
+        "2" * 64: entry | {"organisation": "H56.99999"},
+        "3" * 64: entry | {"valid_from": "2025-07-01"},
+        "4" * 64: entry | {"valid_to": "2024-07-01T00:00:00+07:00"},
+    }
+    (folder / "enrolment.json").write_text(json.dumps(entries))
+    (folder / "twice.json").write_text('{"a": 1, "a": 2}')
+    (folder / "list.json").write_text("[]")
+    enrolments = [folder / name for name in ("enrolment.json", "twice.json", "list.json", "missing.json")]
+    faults = {fault for enrolment in enrolments for fault in faults_of(folder, enrolment)}
+    faults.update(faults_of(folder / "empty"))
+    assert len(faults) >= 40
+    assert [fault for fault in faults if not _is_told_in_both(fault)] == []
+
+
+def _is_told_in_both(fault: str) -> bool:
+    return isinstance(fault, Bilingual) and not fault.vietnamese.isascii() and fault.vietnamese != fault
 
 
 def test_missing_files_are_reported(tmp_path: Path) -> None:

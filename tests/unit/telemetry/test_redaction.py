@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from axis.core.disposition import Reason
 from axis.core.envelope import Urgency
-from axis.errors import Refused, Unavailable
+from axis.errors import Bilingual, Refused, Unavailable
 from axis.telemetry.redaction import (
     FACTS,
     MAX_ITEMS,
@@ -103,6 +103,16 @@ def test_listed_facts_keep_their_values() -> None:
         "path": "/var/lib/axis",
         "topics": ["axis.receipts", "axis.quarantine"],
         "result": None,
+    }
+
+
+def test_a_message_in_both_languages_is_logged_in_english() -> None:
+    """Programs that read logs find one language in them, whichever people were told the same in."""
+    fault = Bilingual("chủ đề chưa được khai báo", "topic is not declared")
+    shown = redacted({"faults": (fault,), "error": Unavailable(fault)})
+    assert shown == {
+        "faults": ["topic is not declared"],
+        "error": "axis.errors.Unavailable: topic is not declared",
     }
 
 
