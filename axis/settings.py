@@ -20,8 +20,8 @@ FILE_NAME: Final = "axis.toml"
 DEFAULT_TELEMETRY_PORT: Final = 9464
 PORTS: Final = range(65_536)
 """The ports that telemetry may listen at; 0 for any free one."""
-WORKERS: Final = range(65)
-"""How many processes one router may have; 0 for one per core."""
+WORKERS: Final = range(13)
+"""How many processes one router may have: no more than the partitions of a lane, as delivered; 0 for one per core."""
 
 _ENVIRONMENT_CHARACTERS: Final = 64
 _SERVER: Final = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):([1-9][0-9]{0,4})")

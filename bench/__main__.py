@@ -15,7 +15,7 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from bench import attachment, circle, drain, ground, latency, report, sampler
-from bench.contenders import ONE_WORKER, Stable
+from bench.contenders import ONE_WORKER, ROUTER, Stable
 from bench.documents import Authors
 from bench.signatures import signatures
 
@@ -92,6 +92,7 @@ def main(
     # What else runs here is part of every result.
     figures: dict[str, float] = {
         "machine.cores": os.cpu_count() or 0,
+        "machine.workers": ROUTER.members,
         "machine.load_before": os.getloadavg()[0],
     }
     with (

@@ -6,12 +6,12 @@ It is what `axis router` runs, with as many workers as that would have here. One
 import argparse
 import asyncio
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 from axis import settings as settings_file
-from axis.apps.router import Router
-from axis.apps.workers import RouterWorkers
-from axis.telemetry.logs import configure_logs, logs_in_force
+from axis.apps.workers import new_router
+from axis.telemetry.logs import configure_logs
 from bench.lifeline import when_input_ends
 from bench.sampler import sampled
 
@@ -25,11 +25,7 @@ async def main() -> None:
     arguments = parser.parse_args()
     configure_logs()
     settings = settings_file.load(arguments.folder)
-    router = (
-        Router(settings)
-        if arguments.workers == 1
-        else RouterWorkers(settings, "0", arguments.workers, logs_in_force())
-    )
+    router = new_router(replace(settings, router=replace(settings.router, workers=arguments.workers)))
     when_input_ends(router.stop)
     if arguments.samples is None:
         await router.run()

@@ -14,7 +14,9 @@ _log = structlog.stdlib.get_logger("axis.signals")
 
 @contextmanager
 def stopping_on_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Within the block, the first SIGINT or SIGTERM calls `stop`; a second one ends the process as usual.
+    """Within the block, the first SIGINT or SIGTERM calls `stop`; a second one interrupts, whichever it is.
+
+    So what the process started is taken down even by whoever does not want to wait.
 
     To be used inside the running event loop of the main thread.
     """
@@ -27,6 +29,7 @@ def stopping_on_signals(stop: Callable[[], None]) -> Iterator[None]:
     def asked(number: signal.Signals) -> None:
         _log.info("role.stopping", signal=number.name)
         let_go()
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         stop()
 
     for number in _SIGNALS:
@@ -35,3 +38,4 @@ def stopping_on_signals(stop: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         let_go()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)

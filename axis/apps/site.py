@@ -6,7 +6,7 @@
          pki/           development CA and keys of every organisation of the directory
          broker/        Kafka's data
          blobs/         large parts
-         router-0/      the router's decision store (rebuilt from Kafka when lost)
+         router-0/      the router's decision store, of several workers router-0-0/, … (rebuilt from Kafka when lost)
          nodes/<code>/  journals of the organisations' nodes
 """
 

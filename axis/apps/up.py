@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from axis.apps import site
-from axis.apps.router import Router
 from axis.apps.signals import stopping_on_signals
-from axis.apps.workers import RouterWorkers, worker_count
+from axis.apps.workers import new_router
 from axis.errors import Bilingual, ConfigurationError, Unavailable
 from axis.settings import DEFAULT_TELEMETRY_PORT, FILE_NAME, Settings, load
-from axis.telemetry.logs import logs_in_force
 from axis.testing.broker import Broker
 from axis.testing.broker.layout import is_free
 
@@ -85,12 +83,7 @@ def run_site(
 
 
 async def _route(settings: Settings, announce: Announce, instance: str) -> None:
-    count = worker_count(settings.router.workers)
-    router = (
-        Router(settings, instance)
-        if count == 1
-        else RouterWorkers(settings, instance, count, logs_in_force())
-    )
+    router = new_router(settings, instance)
     with stopping_on_signals(router.stop):
         await router.run(lambda port: announce(settings, port))
 

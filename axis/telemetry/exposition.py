@@ -35,7 +35,7 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 class HealthSource(Protocol):
-    """What `/healthz` and `/readyz` show: `axis.telemetry.health.Health` of a role in this process."""
+    """What `/healthz` and `/readyz` show: of a role in this process, or gathered from its workers."""
 
     def liveness(self) -> Check:
         """Return whether the event loop turned lately."""

@@ -17,11 +17,14 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from axis.telemetry.health import EVENT_LOOP_CHECK, Check, Readiness
+from axis.telemetry.metrics import READY, READY_HELP
 
 WORKER_LABEL: Final = "worker"
-_LOOPBACK: Final = "127.0.0.1"
+LOOPBACK: Final = "127.0.0.1"
+"""Where workers serve their telemetry."""
 _ANSWER_SECONDS: Final = 2.0
 """How long a worker may take to answer; its server has a thread of its own, so only a process that stands still does."""
+_MOST_BYTES: Final = 16 * 1024 * 1024
 _EXPECTED: Final = f"an answer within {_ANSWER_SECONDS:g} s"
 
 
@@ -43,11 +46,14 @@ class Gathering(Collector):
         self._ports[name] = port
 
     def collect(self) -> Iterator[Metric]:
-        """Yield every family once, with the samples of all workers; one that does not answer is left out."""
+        """Yield every family once, with the samples of all workers; of one that does not answer, that it is not ready."""
         families: dict[str, Metric] = {}
         for name in self.names:
             answer = self._ask(name, "/metrics")
             if answer is None:
+                # The address answers for all workers, so Prometheus would not see that one stands still.
+                ready = families.setdefault(READY, Metric(READY, READY_HELP, "gauge"))
+                ready.add_sample(READY, {WORKER_LABEL: name}, 0.0)
                 continue
             for family in text_string_to_metric_families(answer):  # type: ignore[no-untyped-call] # it has no types
                 samples = families.setdefault(
@@ -88,13 +94,13 @@ class Gathering(Collector):
         """Return what a worker answers; None when it does not."""
         if name not in self._ports:
             return None
-        connection = http.client.HTTPConnection(_LOOPBACK, self._ports[name], timeout=_ANSWER_SECONDS)
+        connection = http.client.HTTPConnection(LOOPBACK, self._ports[name], timeout=_ANSWER_SECONDS)
         try:
             # This form alone carries what leads from a histogram to a log event.
             connection.request("GET", path, headers={"Accept": CONTENT_TYPE_LATEST})
             answer = connection.getresponse()
             known = answer.status in (HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE)
-            return answer.read().decode() if known else None
+            return answer.read(_MOST_BYTES).decode() if known else None
         except (OSError, http.client.HTTPException):
             return None
         finally:

@@ -88,7 +88,9 @@ def logs_in_force() -> Callable[[], None]:
     """Return what sets up the logs of another process, on its standard error, as those of this one; it can be pickled."""
     handlers = logging.getLogger().handlers
     chosen = next((each.log_format for each in handlers if isinstance(each, _LineHandler)), None)
-    return partial(_set_up, chosen, {name: logging.getLogger(name).level for name in ("axis", "aiokafka")})
+    return partial(
+        _set_up, chosen, {name: logging.getLogger(name).level for name in ("", "axis", "aiokafka")}
+    )
 
 
 def _set_up(log_format: LogFormat | None, levels: Mapping[str, int]) -> None:

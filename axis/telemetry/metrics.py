@@ -50,6 +50,8 @@ from axis.telemetry.vocabulary import (
     TransactionResult,
 )
 
+READY: Final = "axis_ready"
+READY_HELP: Final = "1 when every readiness check of the role passes and its event loop turns, else 0."
 _DURATIONS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 # 60 s is the threshold of the timeliness objective and must stay a bound; the long tail are the legal deadlines.
 _LATENCIES: Final = (
@@ -329,9 +331,7 @@ class Metrics:
 
     def _declare_process(self, config_hash: str) -> None:
         new = self._catalogue
-        self.ready = new.gauge(
-            "axis_ready", "1 when every readiness check of the role passes and its event loop turns, else 0."
-        )
+        self.ready = new.gauge(READY, READY_HELP)
         self.certificate_not_after_timestamp_seconds = new.gauge(
             "axis_certificate_not_after_timestamp_seconds",
             "End of a certificate's validity.",

@@ -42,11 +42,23 @@ async def value(port: int, name: str, **labels: str) -> float | None:
 
 @dataclass(slots=True)
 class RouterCommand:
-    """A router as operators run it."""
+    """A router as operators run it.
+
+    Attributes:
+        port: of its telemetry, once it is ready.
+    """
 
     child: asyncio.subprocess.Process
-    port: int
     log: Path
+    port: int = 0
+
+    async def ready(self) -> None:
+        """Return when the command says that it is ready."""
+        assert self.child.stdout is not None
+        line = (await asyncio.wait_for(self.child.stdout.readline(), READY_SECONDS)).decode()
+        match = re.fullmatch(r"ready telemetry=127\.0\.0\.1:(\d+)\n", line)
+        assert match, f"the router ended before it was ready, see {self.log}"
+        self.port = int(match[1])
 
     def workers(self) -> list[int]:
         """Return the process ids of its workers."""
@@ -60,26 +72,39 @@ class RouterCommand:
         """Return its exit status when it has ended; minus the signal's number if one ended it."""
         return await asyncio.wait_for(self.child.wait(), READY_SECONDS)
 
+    def text(self) -> str:
+        """Return what it wrote to standard error so far."""
+        return self.log.read_text("utf-8")
+
     def events(self) -> list[dict[str, Any]]:
-        """Return the whole lines of its log that are there by now."""
-        return [
-            json.loads(line)
-            for line in self.log.read_text("utf-8").splitlines(keepends=True)
-            if line.endswith("\n")
-        ]
+        """Return the events of its log that are there by now."""
+        lines = self.text().splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("\n")]
+
+    def has_logged(self, event: str) -> bool:
+        """Tell whether an event of this name is in its log."""
+        return any(each["event"] == event for each in self.events())
+
+    def statuses(self) -> list[int]:
+        """Return with what status each worker ended, in the order of their names."""
+        ends = {
+            each["instance"]: each["exit_code"] for each in self.events() if each["event"] == "worker.ended"
+        }
+        return [ends[name] for name in sorted(ends)]
 
 
 @asynccontextmanager
 async def router_command(
-    settings: Settings, log: Path, *, workers: int = 1, status: int = 0
+    settings: Settings, log: Path, *, workers: int = 1, status: int = 0, ready: bool = True
 ) -> AsyncIterator[RouterCommand]:
-    """Run `axis router` with debug events; it is ready when the block begins, and told to stop at its end.
+    """Run `axis router` with debug events, and tell it to stop at the end of the block.
 
     Args:
         settings: the installation; the command reads them from its folder.
         log: where its standard error goes.
         workers: as how many processes.
         status: with what exit status it ends.
+        ready: whether it is ready when the block begins; otherwise it has just been started.
     """
     words = ["--log-level", "debug", "router", "--data", str(settings.folder), "--instance", INSTANCE]
     words += ["--workers", str(workers), "--telemetry-port", "0"]
@@ -94,11 +119,9 @@ async def router_command(
             start_new_session=True,
         )
     try:
-        assert child.stdout is not None
-        line = (await asyncio.wait_for(child.stdout.readline(), READY_SECONDS)).decode()
-        match = re.fullmatch(r"ready telemetry=127\.0\.0\.1:(\d+)\n", line)
-        assert match, f"the router ended before it was ready, see {log}"
-        command = RouterCommand(child, int(match[1]), log)
+        command = RouterCommand(child, log)
+        if ready:
+            await command.ready()
         yield command
         if child.returncode is None:
             child.send_signal(signal.SIGTERM)

@@ -8,18 +8,28 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import psutil
 import pytest
 
-from axis.settings import FILE_NAME, render
+from axis.apps import worker
+from axis.apps.workers import RouterWorkers
+from axis.errors import Unavailable
+from axis.settings import FILE_NAME, RouterSettings, Settings, render
 from tests.configuration import LANE_PARTITIONS
-from tests.fault.installation import Installation
+from tests.fault.installation import Installation, impatient
 from tests.fault.judging import assert_both_hold, routed
 from tests.fault.oracle import Oracle
 from tests.fault.router_command import INSTANCE, router_command, scrape
-from tests.fault.routers import WatchedRouter, bury_dead_members, eventually, owners, routing
+from tests.fault.routers import (
+    READY_SECONDS,
+    WatchedRouter,
+    bury_dead_members,
+    eventually,
+    owners,
+    routing,
+)
 from tests.fault.sending import Senders
 
 pytestmark = pytest.mark.kafka
@@ -30,7 +40,27 @@ COMMAND_SECONDS: Final = 60
 
 def gone(pids: Sequence[int]) -> bool:
     """Tell whether none of these processes runs."""
-    return not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie" for pid in pids)
+    return not any(map(runs, pids))
+
+
+def runs(pid: int) -> bool:
+    """Tell whether a process runs; one that ended and was not asked how does not."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def changed(settings: Settings, folder: Path, **sections: Any) -> Settings:  # noqa: ANN401 - of any kind
+    """Return settings with other sections, in a folder of their own where the command finds them."""
+    written = replace(settings, folder=folder, **sections)
+    (folder / FILE_NAME).write_text(render(written), "utf-8")
+    return written
+
+
+async def members(settings: Settings) -> set[str]:
+    """Return which routers are members of the group: one that is killed stays until its session ends."""
+    return {name.removeprefix("axis-router-") for name in await asyncio.to_thread(owners, settings)}
 
 
 async def test_workers_share_the_partitions_and_show_themselves_at_one_address(
@@ -65,6 +95,8 @@ async def test_workers_share_the_partitions_and_show_themselves_at_one_address(
         for instance in instances:
             assert (site.settings.folder / f"router-{instance}" / "decisions.db").is_file()
     assert gone(pids)
+    assert command.statuses() == [0, 0]
+    assert await members(site.settings) == set()
     await assert_both_hold(oracle)
 
 
@@ -78,9 +110,10 @@ async def test_a_worker_that_dies_ends_the_others_in_order(
             os.kill(victim, signal.SIGKILL)
             assert await command.ended() == 7
             assert gone([other])
-        told = (tmp_path / "log").read_text("utf-8")
-        assert f"worker router-{INSTANCE}-0 ended by itself with status -9" in told
-        assert "worker.failed" not in told
+            assert command.statuses() == [-signal.SIGKILL, 0]
+            assert f"{INSTANCE}-1-{site.settings.node}" not in await members(site.settings)
+            assert f"worker router-{INSTANCE}-0 ended by itself with status -9 (a signal" in command.text()
+            assert not command.has_logged("worker.failed")
         await bury_dead_members(site.settings)
     async with routing(WatchedRouter(site.settings)):
         await routed(oracle)
@@ -100,33 +133,55 @@ async def test_workers_outlive_a_killed_command_only_to_finish(
         command.child.kill()
         assert await command.ended() == -signal.SIGKILL
         await eventually(lambda: gone(pids), "its workers have ended")
+        assert await members(site.settings) == set()
     async with routing(WatchedRouter(site.settings)):
         await routed(oracle)
     await assert_both_hold(oracle)
 
 
-async def test_an_interrupt_at_the_terminal_is_heard_once(site: Installation, tmp_path: Path) -> None:
-    """Ctrl-C reaches the workers too, and only the command acts on it: all end in order, with 0."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_to_all_of_them_is_heard_once(
+    site: Installation, tmp_path: Path, number: signal.Signals
+) -> None:
+    """Ctrl-C at a terminal, or a supervisor that tells every process: all end in order, with 0."""
     async with router_command(site.settings, tmp_path / "log", workers=2) as command:
         pids = command.workers()
-        command.send(signal.SIGINT)
+        command.send(number)
         assert await command.ended() == 0
     assert gone(pids)
-    # Every line is an event: none of a traceback.
-    assert "worker.failed" not in {each["event"] for each in command.events()}
+    assert command.statuses() == [0, 0]
+    assert await members(site.settings) == set()
+    assert "Traceback" not in command.text()
 
 
-async def test_a_second_interrupt_waits_for_nobody(site: Installation, tmp_path: Path) -> None:
-    """Workers that cannot finish do not hold the command up when it is interrupted again."""
-    async with router_command(site.settings, tmp_path / "log", workers=2, status=130) as command:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_while_the_workers_start_waits_for_them(
+    site: Installation, tmp_path: Path, number: signal.Signals
+) -> None:
+    """A worker that cannot hear yet is not ended by what it will hear."""
+    async with router_command(site.settings, tmp_path / "log", workers=2, ready=False) as command:
+        await eventually(lambda: len(command.workers()) == 2, "both workers are started")
+        command.send(number)
+        assert await command.ended() == 0
+    assert command.statuses() == [0, 0]
+    assert "Traceback" not in command.text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_second_signal_waits_for_nobody(
+    site: Installation, tmp_path: Path, number: signal.Signals
+) -> None:
+    """Workers that cannot finish do not hold the command up when it is told again, and do not stay behind."""
+    # By themselves they would be given four minutes.
+    broker = replace(site.settings.broker, request_timeout_seconds=60.0)
+    settings = changed(site.settings, tmp_path, broker=broker)
+    async with router_command(settings, tmp_path / "log", workers=2, status=130) as command:
         pids = command.workers()
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)
-        command.child.send_signal(signal.SIGINT)
-        await eventually(
-            lambda: any(each["event"] == "role.stopping" for each in command.events()), "it is heard"
-        )
-        command.child.send_signal(signal.SIGINT)
+        command.child.send_signal(number)
+        await eventually(lambda: command.has_logged("role.stopping"), "it is heard")
+        command.child.send_signal(number)
         assert await command.ended() == 130
         assert gone(pids)
     await bury_dead_members(site.settings)
@@ -138,30 +193,88 @@ async def test_a_worker_that_is_killed_while_it_finishes_is_told(site: Installat
         pid = command.workers()[0]
         os.kill(pid, signal.SIGSTOP)
         command.child.terminate()
-        await eventually(
-            lambda: any(each["event"] == "role.stopping" for each in command.events()), "it is heard"
-        )
+        await eventually(lambda: command.has_logged("role.stopping"), "it is heard")
         os.kill(pid, signal.SIGKILL)
         assert await command.ended() == 7
-    assert f"worker router-{INSTANCE}-0 ended by itself with status -9" in (tmp_path / "log").read_text(
-        "utf-8"
-    )
+    assert f"worker router-{INSTANCE}-0 ended by itself with status -9" in command.text()
     await bury_dead_members(site.settings)
 
 
-async def test_a_fault_that_every_worker_meets_is_told_once(site: Installation, tmp_path: Path) -> None:
-    """A signing key that is missing ends the command with 2 and one message; no worker stays behind."""
-    signatures = replace(site.settings.signatures, keys=tmp_path)
-    broken = replace(site.settings, signatures=signatures, router=replace(site.settings.router, workers=2))
-    (tmp_path / FILE_NAME).write_text(render(broken), "utf-8")
-    ran = await asyncio.to_thread(
-        subprocess.run,
-        (sys.executable, "-m", "axis.cli.main", "router", "--data", str(tmp_path)),
+async def test_a_worker_that_stands_still_is_not_waited_for_for_ever(
+    site: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When one dies and another cannot end, the router ends after a while, with both of them."""
+    monkeypatch.setattr(worker, "_LEAST_GRACE_SECONDS", 1.0)
+    router = RouterWorkers(impatient(site.settings), "still", 2)
+    ready = asyncio.Event()
+    running = asyncio.create_task(router.run(lambda _port: ready.set()))
+    await asyncio.wait_for(ready.wait(), READY_SECONDS)
+    dying, still = children()
+    os.kill(still, signal.SIGSTOP)
+    os.kill(dying, signal.SIGKILL)
+    with pytest.raises(Unavailable, match="worker router-still-0 ended by itself with status -9"):
+        await asyncio.wait_for(running, READY_SECONDS)
+    assert gone([dying, still])
+    await bury_dead_members(site.settings)
+
+
+async def test_a_worker_that_cannot_be_started_takes_the_others_along(
+    site: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine without room for another process is told, and nothing routes unseen."""
+    start, started = worker._start, list[object]()
+
+    def start_one(process: object) -> None:
+        if started:
+            raise BlockingIOError("Resource temporarily unavailable")
+        started.append(process)
+        start(process)  # type: ignore[arg-type] # it is handed on
+
+    monkeypatch.setattr(worker, "_start", start_one)
+    router = RouterWorkers(site.settings, "alone", 2)
+    with pytest.raises(BlockingIOError):
+        await asyncio.wait_for(router.run(), READY_SECONDS)
+    assert children() == []
+
+
+def children() -> list[int]:
+    """Return the workers of this process, in the order in which they were started."""
+    own = psutil.Process().children()
+    found = [each for each in own if any("spawn_main" in word for word in each.cmdline())]
+    return [each.pid for each in sorted(found, key=psutil.Process.create_time)]
+
+
+def run_router(folder: Path) -> "subprocess.CompletedProcess[str]":
+    """Run `axis router` to its end."""
+    return subprocess.run(
+        (sys.executable, "-m", "axis.cli.main", "router", "--data", str(folder)),
         capture_output=True,
         text=True,
         timeout=COMMAND_SECONDS,
+        check=False,
     )
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_fault_that_every_worker_meets_is_told_once(
+    site: Installation, tmp_path: Path, workers: int
+) -> None:
+    """A signing key that is missing ends the command with 2 and one message, whatever the number of workers."""
+    keys = replace(site.settings.signatures, keys=tmp_path)
+    settings = changed(site.settings, tmp_path, signatures=keys, router=RouterSettings(workers=workers))
+    ran = await asyncio.to_thread(run_router, tmp_path)
     assert (ran.returncode, ran.stdout) == (2, "")
     faults = [line for line in ran.stderr.splitlines() if line.startswith("  - ")]
     assert len(faults) == 1
-    assert str(tmp_path / f"{site.settings.node}.pem") in faults[0]
+    assert str(tmp_path / f"{settings.node}.pem") in faults[0]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_fault_of_the_disk_is_told_as_it_is(site: Installation, tmp_path: Path, workers: int) -> None:
+    """A file where a store's folder should be ends the command with 2 and its name, whatever the number of workers."""
+    changed(site.settings, tmp_path, router=RouterSettings(workers=workers))
+    for name in ("router-0", "router-0-0", "router-0-1"):
+        (tmp_path / name).touch()
+    ran = await asyncio.to_thread(run_router, tmp_path)
+    assert ran.returncode == 2
+    assert str(tmp_path / "router-0") in ran.stderr

@@ -53,20 +53,12 @@ def published(program: str, site: Installation) -> str:  # noqa: ARG001 - before
     return message_id
 
 
-@pytest.fixture(scope="module")
-def query(
-    program: str,
-    site: Installation,
-    published: str,  # noqa: ARG001 - happens before
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Query]:
-    """Ask a Prometheus that runs on a copy of the shipped configuration and has read what the router did."""
-    folder = tmp_path_factory.mktemp("prometheus") / "config"
+def _configure(folder: Path, router: int, port: int) -> None:
+    """Write the shipped configuration for these two ports, all of it at a pace of seconds."""
     shutil.copytree(CONFIG, folder)
-    port = _free_port()
     config = (folder / "prometheus.yml").read_text(encoding="utf-8")
     for old, new in (
-        ("127.0.0.1:9464", f"127.0.0.1:{site.port}"),
+        ("127.0.0.1:9464", f"127.0.0.1:{router}"),
         ("127.0.0.1:9090", f"127.0.0.1:{port}"),
         ("15s", "1s"),
         ("10s", "1s"),
@@ -78,6 +70,18 @@ def query(
     recording.write_text(
         recording.read_text(encoding="utf-8").replace("interval: 30s", "interval: 1s"), encoding="utf-8"
     )
+
+
+@pytest.fixture(scope="module")
+def query(
+    program: str,
+    site: Installation,
+    published: str,  # noqa: ARG001 - happens before
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Query]:
+    """Ask a Prometheus that runs on a copy of the shipped configuration and has read what the router did."""
+    folder, port = tmp_path_factory.mktemp("prometheus") / "config", _free_port()
+    _configure(folder, site.port, port)
 
     def ask(path: str, **parameters: str) -> dict[str, Any]:
         with urlopen(f"http://127.0.0.1:{port}{path}?{urlencode(parameters)}", timeout=10) as response:

@@ -112,7 +112,7 @@ def test_a_fault_is_named_with_what_was_expected(content: dict[str, Any], expect
             "a number from 0.1 to 600",
         ),
         ("router", "batch_records", [0, -1, 10_001], "a whole number from 1 to 10000"),
-        ("router", "workers", [-1, 65], "a whole number from 0 to 64"),
+        ("router", "workers", [-1, 13], "a whole number from 0 to 12"),
         ("router", "telemetry_port", [-1, 65_536, 99_999], "a whole number from 0 to 65535"),
         ("router", "telemetry_host", [""], "text that is not blank"),
     ],
@@ -133,7 +133,7 @@ def test_the_ends_of_each_range_can_be_used() -> None:
         ("broker", {"bootstrap_servers": "kafka-1.gov.vn:65535, [::1]:1", "request_timeout_seconds": 0.1}),
         ("broker", {"request_timeout_seconds": 600}),
         ("router", {"batch_records": 1, "telemetry_port": 0, "workers": 0}),
-        ("router", {"batch_records": 10_000, "telemetry_port": 65_535, "workers": 64}),
+        ("router", {"batch_records": 10_000, "telemetry_port": 65_535, "workers": 12}),
     ):
         settings = parse(FOLDER, changed(section, **values))
         read = settings if section == "axis" else getattr(settings, section)

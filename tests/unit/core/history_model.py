@@ -75,12 +75,10 @@ class History:
         """
         ends = {(lane, partition): 0 for lane in LANES for partition in range(len(SENDERS))}
         ends |= {(e.place.topic, e.place.partition): e.place.offset + 1 for e in self.submissions}
-        before = ends | (committed or {})
         scope = {}
-        for lane, position in before.items():
+        for lane, position in (ends | (committed or {})).items():
             begins = min(first, ends[lane])
-            kept = begins if since is None else 0
-            scope[lane] = LaneScope(begins, position, position, kept, ends[lane])
+            scope[lane] = LaneScope(begins, position, position, 0 if since else begins, ends[lane])
         last = max(self.appended.values(), default=BEGUN)
         oracle = Reconciliation(AXIS, RULES, Coverage(scope, at or last, shortened or {}, since))
         for entry in self.submissions:
@@ -96,9 +94,8 @@ class History:
             for entry in entries:
                 if entry.place in self.appended:
                     inbox.saw(self.appended[entry.place])
-                if entry.place.offset >= (begins_at or {}).get(code, 0) and not inbox.recognise(
-                    entry.place, entry.value
-                ):
+                is_judged = entry.place.offset >= (begins_at or {}).get(code, 0)
+                if is_judged and not inbox.recognise(entry.place, entry.value):
                     inbox.add(entry)
             oracle.close(inbox)
         return oracle.report()

@@ -124,19 +124,24 @@ def test_one_worker_that_is_not_ready_makes_the_role_so(workers: list[Worker], p
 
 
 def test_a_worker_that_does_not_answer_is_not_alive(gathering: Gathering, port: int) -> None:
-    """The others are still shown; both answers say which worker it is."""
+    """The others are still shown; it itself counts as not ready, and every answer says which worker it is."""
     with socket.create_server((HOST, 0)) as deaf:
         gathering.listens("0", deaf.getsockname()[1])
         status, body = get(port, "/healthz")
         assert (status, json.loads(body)["name"]) == (503, "worker 0 event_loop")
         status, text = get(port, "/metrics")
     assert status == 200
-    assert 'worker="1"' in text
-    assert 'worker="0"' not in text
+    ready = [line for line in text.splitlines() if line.startswith("axis_ready{")]
+    assert sorted(ready) == ['axis_ready{worker="0"} 0.0', 'axis_ready{worker="1"} 1.0']
+    assert text.count('worker="0"') == 1
+    assert text.count("# TYPE axis_ready gauge\n") == 1
 
 
 def test_before_the_workers_listen_the_role_is_not_alive() -> None:
     """What was not started yet is told apart from what does not answer."""
     gathered = Gathering("router", ["0"])
     assert (gathered.liveness().passed, gathered.liveness().got) == (False, "not started yet")
-    assert list(gathered.collect()) == []
+    (ready,) = gathered.collect()
+    assert [(sample.name, sample.labels, sample.value) for sample in ready.samples] == [
+        ("axis_ready", {"worker": "0"}, 0.0)
+    ]

@@ -279,7 +279,7 @@ def test_another_process_can_be_given_the_same_logs(
     configure_logs(stream=Lines(), log_format=LogFormat.CONSOLE, level=LogLevel.DEBUG)
     monkeypatch.setattr(logging.getLogger("aiokafka"), "level", logging.WARNING)
     sent = pickle.dumps(logs_in_force())
-    configure_logs(stream=Lines())
+    configure_logs(stream=Lines(), level=LogLevel.ERROR)
     logging.getLogger("aiokafka").setLevel(logging.NOTSET)
     monkeypatch.setattr(sys, "stderr", lines)
 
@@ -290,3 +290,4 @@ def test_another_process_can_be_given_the_same_logs(
     with pytest.raises(json.JSONDecodeError):
         lines.events()
     assert logging.getLogger("aiokafka").level == logging.WARNING
+    assert logging.getLogger().level == logging.INFO

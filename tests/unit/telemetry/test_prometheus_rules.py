@@ -81,7 +81,7 @@ def test_scrapes_are_bounded() -> None:
 
     assert len(jobs) == 1
     for job in jobs:
-        assert "sample_limit: 10000" in job
+        assert "sample_limit: 20000" in job
         assert "label_value_length_limit: 64" in job
 
 
