@@ -6,10 +6,11 @@ exception that ended it; from here comes that it shall stop, by a message or by 
 
 import asyncio
 import multiprocessing
+import os
 import pickle
 import signal
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
@@ -25,6 +26,7 @@ from axis.settings import Settings
 from axis.telemetry.gathering import LOOPBACK
 
 _STOP: Final = "stop"
+_SAFE_PATH: Final = "PYTHONSAFEPATH"
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _LEAST_GRACE_SECONDS: Final = 45.0
 _log = structlog.stdlib.get_logger("axis.worker")
@@ -175,14 +177,32 @@ class Worker:
 
 
 def _start(process: BaseProcess) -> None:
-    # Signals wait until the worker can hear them: by default they would end it while it starts. The tracker of
-    # multiprocessing would undo that, so it must run before.
-    resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    with _without_working_folder():
+        # Signals wait until the worker can hear them: by default they would end it while it starts. The tracker of
+        # multiprocessing would undo that, so it must run before.
+        resource_tracker.ensure_running()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _without_working_folder() -> Iterator[None]:
+    """Let interpreters that start within the block import nothing from the working folder, whoever may write there.
+
+    The command itself does not, but multiprocessing starts them with `-c`, which does.
+    """
+    before = os.environ.get(_SAFE_PATH)
+    os.environ[_SAFE_PATH] = "1"
     try:
-        process.start()
+        yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if before is None:
+            del os.environ[_SAFE_PATH]
+        else:
+            os.environ[_SAFE_PATH] = before
 
 
 def _work(settings: Settings, instance: str, link: Connection, configure_logs: ConfigureLogs) -> None:

@@ -16,7 +16,7 @@ import pytest
 from axis.apps import worker
 from axis.apps.workers import RouterWorkers
 from axis.errors import Unavailable
-from axis.settings import FILE_NAME, RouterSettings, Settings, render
+from axis.settings import FILE_NAME, RouterSettings, Settings, SignatureSettings, render
 from tests.configuration import LANE_PARTITIONS
 from tests.fault.installation import Installation, impatient
 from tests.fault.judging import assert_both_hold, routed
@@ -244,6 +244,11 @@ def children() -> list[int]:
     return [each.pid for each in sorted(found, key=psutil.Process.create_time)]
 
 
+def keyless(site: Installation, folder: Path) -> SignatureSettings:
+    """Return where keys are, and are not."""
+    return replace(site.settings.signatures, keys=folder)
+
+
 def run_router(folder: Path) -> "subprocess.CompletedProcess[str]":
     """Run `axis router` to its end."""
     return subprocess.run(
@@ -260,13 +265,31 @@ async def test_a_fault_that_every_worker_meets_is_told_once(
     site: Installation, tmp_path: Path, workers: int
 ) -> None:
     """A signing key that is missing ends the command with 2 and one message, whatever the number of workers."""
-    keys = replace(site.settings.signatures, keys=tmp_path)
-    settings = changed(site.settings, tmp_path, signatures=keys, router=RouterSettings(workers=workers))
+    router = RouterSettings(workers=workers)
+    settings = changed(site.settings, tmp_path, signatures=keyless(site, tmp_path), router=router)
     ran = await asyncio.to_thread(run_router, tmp_path)
     assert (ran.returncode, ran.stdout) == (2, "")
     faults = [line for line in ran.stderr.splitlines() if line.startswith("  - ")]
     assert len(faults) == 1
     assert str(tmp_path / f"{settings.node}.pem") in faults[0]
+
+
+async def test_a_worker_imports_nothing_from_the_working_folder(site: Installation, tmp_path: Path) -> None:
+    """Who can write where the command is run does not run there what he likes, with the axis's keys."""
+    for module in ("signal", "struct", "pickle"):
+        (tmp_path / f"{module}.py").write_text("open('ran', 'w').close()\nraise SystemExit(99)\n", "utf-8")
+    changed(site.settings, tmp_path, router=RouterSettings(workers=2), signatures=keyless(site, tmp_path))
+    program = Path(sys.executable).with_name("axis")
+    ran = await asyncio.to_thread(
+        subprocess.run,
+        (program, "router", "--data", str(tmp_path)),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_SECONDS,
+    )
+    assert ran.returncode == 2, ran.stderr
+    assert not (tmp_path / "ran").exists()
 
 
 @pytest.mark.parametrize("workers", [1, 2])

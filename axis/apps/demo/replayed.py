@@ -15,7 +15,7 @@ from axis.core.topics import SUBMISSIONS_EXPRESS, SUBMISSIONS_STANDARD, inbox_to
 from axis.errors import Unavailable
 
 LANES: Final = frozenset({SUBMISSIONS_EXPRESS, SUBMISSIONS_STANDARD})
-_COMMAND: Final = ("-m", "axis.cli.main", "replay", "--output", "jsonl", "--data")
+_COMMAND: Final = ("-P", "-m", "axis.cli.main", "replay", "--output", "jsonl", "--data")
 _DEADLINE_SECONDS: Final = 180.0
 
 

@@ -13,7 +13,7 @@ from axis.errors import Unavailable
 from axis.testing.broker import leash
 
 # One process: it is to be frozen and killed in the middle of what it does.
-_COMMAND = ("-m", "axis.cli.main", "router", "--workers", "1", "--telemetry-port", "0", "--data")
+_COMMAND = ("-P", "-m", "axis.cli.main", "router", "--workers", "1", "--telemetry-port", "0", "--data")
 _READY = b"ready "
 _READY_SECONDS = 90.0
 _GRACE_SECONDS = 10
