@@ -12,10 +12,15 @@ from axis.core.topics import LANES
 from axis.crypto.keys import load_certificates
 from axis.ports import Clock, DirectorySource, PartitionId
 from axis.settings import Settings
+from axis.telemetry.health import Health
 from axis.telemetry.metrics import Metrics
 from axis.telemetry.vocabulary import CertificateUsage, GroupClass, TopicClass
 
 _MEASURE_SECONDS: Final = 5.0
+_SILENT_SECONDS: Final = 30.0
+"""How long brokers may say nothing. Asked without a pause, they answer within a second, even that nothing came."""
+BROKER_CHECK: Final = "broker"
+BROKER_ANSWERS: Final = f"an answer within {_SILENT_SECONDS:g} s"
 _TOPIC_CLASSES: Final = {
     Lane.EXPRESS: TopicClass.SUBMISSIONS_EXPRESS,
     Lane.STANDARD: TopicClass.SUBMISSIONS_STANDARD,
@@ -43,7 +48,9 @@ class RouterGauges:
         directory: DirectorySource,
         clock: Clock,
         metrics: Metrics,
+        health: Health,
     ) -> None:
+        self._health = health
         self._reader = reader
         self._uncommitted = uncommitted
         self._directory = directory
@@ -55,7 +62,16 @@ class RouterGauges:
     async def measure(self) -> None:
         """Run until cancelled; the role's task group owns this task."""
         while True:
-            self._measure_lag(self._clock.now())
+            silent = self._reader.silent_seconds()
+            answered = silent <= _SILENT_SECONDS
+            got = "answers" if answered else f"no answer for {silent:.0f} s"
+            self._health.report(BROKER_CHECK, passed=answered, got=got)
+            if answered:
+                self._measure_lag(self._clock.now())
+            else:
+                # What nobody can know now is not to be shown as good.
+                self._metrics.consumer_lag_records.forget()
+                self._metrics.consumer_lag_seconds.forget()
             self._measure_certificates(self._directory.current())
             await asyncio.sleep(_MEASURE_SECONDS)
 

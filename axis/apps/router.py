@@ -8,7 +8,7 @@ from typing import Final
 from structlog.contextvars import bound_contextvars
 
 from axis.apps import wiring
-from axis.apps.gauges import RouterGauges, show_transport_certificate
+from axis.apps.gauges import BROKER_ANSWERS, BROKER_CHECK, RouterGauges, show_transport_certificate
 from axis.apps.interpreter import tune_interpreter
 from axis.apps.observer import RouterObserver
 from axis.apps.workbench import PriorityWorkbench
@@ -90,7 +90,8 @@ class Router:
         registry = process_registry()
         metrics = Metrics(registry, config_hash=config_hash(settings))
         show_transport_certificate(settings, metrics)
-        health = Health("router", {"group": "a member", "tasks": "all open"}, metrics)
+        expected = {"group": "a member", BROKER_CHECK: BROKER_ANSWERS, "tasks": "all open"}
+        health = Health("router", expected, metrics)
         address = self.address or (settings.router.telemetry_host, settings.router.telemetry_port)
         server = TelemetryServer(*address, registry, health)
         server.start()
@@ -121,7 +122,7 @@ class Router:
                     await reader.start()
                     try:
                         gauges = RouterGauges(
-                            reader, self._observer.uncommitted, directory, wiring.clock(), metrics
+                            reader, self._observer.uncommitted, directory, wiring.clock(), metrics, health
                         )
                         await self._supervise(connection, reader, equipment, health, gauges, on_ready)
                     finally:

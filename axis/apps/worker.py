@@ -55,7 +55,7 @@ class Worker:
         settings: the installation.
         instance: the router's name.
         configure_logs: called first in the process.
-        on_listening: told at which port of loopback the worker serves its telemetry.
+        on_listening: told at which port of loopback the worker serves its telemetry, and None when it does no more.
 
     Attributes:
         ready: set when the worker is a member of the group and all its tasks are open.
@@ -67,7 +67,7 @@ class Worker:
         settings: Settings,
         instance: str,
         configure_logs: ConfigureLogs,
-        on_listening: Callable[[int], None],
+        on_listening: Callable[[int | None], None],
     ) -> None:
         self._instance = instance
         self._on_listening = on_listening
@@ -90,6 +90,16 @@ class Worker:
     async def __aenter__(self) -> Self:
         try:
             await asyncio.to_thread(_start, self._process)
+        except OSError as error:
+            self._link.close()
+            raise Unavailable(
+                Bilingual(
+                    f"không chạy thêm được tiến trình router-{self._instance}: {error.strerror}; tăng giới hạn tiến trình, tệp mở"
+                    " hoặc bộ nhớ, hoặc giảm --workers",
+                    f"worker router-{self._instance} cannot be started: {error.strerror}; raise the limit of processes,"
+                    " open files or memory, or give fewer --workers",
+                )
+            ) from error
         finally:
             # With this copy closed, the link ends when the worker's process does.
             self._far_end.close()
@@ -172,6 +182,8 @@ class Worker:
         while self._hear():
             pass
         self._process.join()
+        # Whoever listens there next is somebody else.
+        self._on_listening(None)
         _log.info("worker.ended", instance=self._instance, exit_code=self._process.exitcode)
         self.ended.set()
 

@@ -94,7 +94,7 @@ class RouterWorkers:
             server.stop()
 
     def _worker(self, name: str) -> Worker:
-        def listening(port: int) -> None:
+        def listening(port: int | None) -> None:
             self._gathering.listens(name, port)
 
         return Worker(self._settings, f"{self._instance}-{name}", logs_in_force(), listening)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from io import TextIOWrapper
+from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from cyclopts import (
@@ -130,6 +131,10 @@ def _check_command(name: str) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `axis` and end the process with the exit status that says how it went."""
+    # Who closed a stream wants to hear nothing, and not that the command ends for it.
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - as long as the process
     if isinstance(sys.stdout, TextIOWrapper):
         # Where the terminal's encoding lacks a letter it is shown as an escape, as standard error does.
         sys.stdout.reconfigure(errors="backslashreplace")

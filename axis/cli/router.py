@@ -1,5 +1,6 @@
 """`axis router`: the router role alone, for a site whose broker runs elsewhere."""
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Annotated
 
@@ -54,5 +55,7 @@ def run(
 
 
 def announce(installation: Settings, telemetry_port: int) -> None:
-    """Write the line that says that the router serves, for whoever started it."""
-    write_line(f"ready telemetry={installation.router.telemetry_host}:{telemetry_port}")
+    """Write the line that says that the router serves, for whoever started it; where nobody reads, it serves as well."""
+    host = installation.router.telemetry_host
+    with suppress(BrokenPipeError):
+        write_line(f"ready telemetry={f'[{host}]' if ':' in host else host}:{telemetry_port}")

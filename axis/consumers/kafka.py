@@ -5,8 +5,10 @@ Every consumer reads committed records only and commits nothing by itself.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from math import inf
 from typing import Any, Final, Self, TypeVar
 
 import structlog
@@ -167,6 +169,11 @@ class GroupReader:
         state = self._consumer._subscription.subscription.assignment.state_value(tp)  # noqa: SLF001 - position() waits
         return max(0, end - state.position) if state.has_valid_position else 0
 
+    def silent_seconds(self) -> float:
+        """Return how long ago a broker last answered about a partition that is read here; 0 where none is."""
+        polls = map(self._consumer.last_poll_timestamp, self._consumer.assignment())
+        return max(0.0, time.time() - max((each for each in polls if each), default=inf) / 1000)
+
     async def _assigned(self, places: Collection[PartitionId]) -> None:
         self.pause(places)
         self._held = frozenset(places)
@@ -232,9 +239,8 @@ class PartitionReader:
             Unavailable: the topic does not exist, or may not be seen.
         """
         await _within(self._consumer._client._wait_on_metadata(topic), self._deadline, topic)  # noqa: SLF001
-        return [
-            PartitionId(topic, number) for number in sorted(self._consumer.partitions_for_topic(topic) or ())
-        ]
+        numbers = sorted(self._consumer.partitions_for_topic(topic) or ())
+        return [PartitionId(topic, number) for number in numbers]
 
     async def beginning(self, place: PartitionId) -> int:
         """Return the first offset that is still kept."""
@@ -371,15 +377,9 @@ def _consumer(connection: Connection, **options: Any) -> AIOKafkaConsumer:  # no
 
 
 def _record(record: ConsumerRecord) -> Record:
-    return Record(
-        topic=record.topic,
-        partition=record.partition,
-        offset=record.offset,
-        appended_at=datetime.fromtimestamp(record.timestamp / 1000, UTC),
-        key=record.key,
-        value=record.value,
-        headers=tuple(record.headers),
-    )
+    at = datetime.fromtimestamp(record.timestamp / 1000, UTC)
+    headers = tuple(record.headers)
+    return Record(record.topic, record.partition, record.offset, at, record.key, record.value, headers)
 
 
 async def _within(call: Awaitable[_T], seconds: float, doing: str) -> _T:

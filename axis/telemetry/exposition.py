@@ -81,7 +81,7 @@ class TelemetryServer:
         host, port = self._address
         try:
             server = _Server(self._address, self._handler)
-        except (OSError, OverflowError) as error:
+        except (OSError, OverflowError, UnicodeError) as error:
             raise ConfigurationError(
                 Bilingual(
                     f"địa chỉ số đo {host} cổng {port}: {error}; cần một địa chỉ của máy này và cổng còn trống; chọn cổng"

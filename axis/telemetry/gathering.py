@@ -7,9 +7,12 @@ can do that and cannot take sums apart.
 
 import http.client
 import json
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from http import HTTPStatus
-from typing import Any, Final
+from math import inf
+from threading import Lock
+from typing import Any, Final, TypeVar
 
 from prometheus_client import Metric
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST
@@ -19,11 +22,13 @@ from prometheus_client.registry import Collector
 from axis.telemetry.health import EVENT_LOOP_CHECK, Check, Readiness
 from axis.telemetry.metrics import READY, READY_HELP
 
+_T = TypeVar("_T")
 WORKER_LABEL: Final = "worker"
 LOOPBACK: Final = "127.0.0.1"
 """Where workers serve their telemetry."""
 _ANSWER_SECONDS: Final = 2.0
 """How long a worker may take to answer; its server has a thread of its own, so only a process that stands still does."""
+_FRESH_SECONDS: Final = 1.0
 _MOST_BYTES: Final = 16 * 1024 * 1024
 _EXPECTED: Final = f"an answer within {_ANSWER_SECONDS:g} s"
 
@@ -40,29 +45,43 @@ class Gathering(Collector):
         self.names = tuple(names)
         self._role = role
         self._ports: dict[str, int] = {}
+        self._turn = Lock()
+        self._gathered: tuple[Metric, ...] = ()
+        self._gathered_at = -inf
 
-    def listens(self, name: str, port: int) -> None:
-        """Note at which port of loopback a worker serves its telemetry."""
-        self._ports[name] = port
+    def listens(self, name: str, port: int | None) -> None:
+        """Note at which port of loopback a worker serves its telemetry; None when it does no more."""
+        with self._turn:
+            self._ports.pop(name, None) if port is None else self._ports.update({name: port})
+            self._gathered_at = -inf
 
     def collect(self) -> Iterator[Metric]:
-        """Yield every family once, with the samples of all workers; of one that does not answer, that it is not ready."""
+        """Yield every family once, with the samples of all workers; of one that does not answer, that it is not ready.
+
+        Who asks more than once a second gets the same again: to gather costs every worker and this process something.
+        """
+        with self._turn:
+            if time.monotonic() - self._gathered_at > _FRESH_SECONDS:
+                self._gathered, self._gathered_at = tuple(self._gather()), time.monotonic()
+            yield from self._gathered
+
+    def _gather(self) -> Iterable[Metric]:
         families: dict[str, Metric] = {}
         for name in self.names:
-            answer = self._ask(name, "/metrics")
+            answer = self._told(name, "/metrics", _families)
             if answer is None:
                 # The address answers for all workers, so Prometheus would not see that one stands still.
                 ready = families.setdefault(READY, Metric(READY, READY_HELP, "gauge"))
                 ready.add_sample(READY, {WORKER_LABEL: name}, 0.0)
                 continue
-            for family in text_string_to_metric_families(answer):  # type: ignore[no-untyped-call] # it has no types
+            for family in answer:
                 samples = families.setdefault(
                     family.name, Metric(family.name, family.documentation, family.type)
                 ).samples
                 samples += [
                     sample._replace(labels=sample.labels | {WORKER_LABEL: name}) for sample in family.samples
                 ]
-        yield from families.values()
+        return families.values()
 
     def liveness(self) -> Check:
         """Return whether the event loop of every worker turned lately; otherwise that of the first whose did not."""
@@ -83,25 +102,42 @@ class Gathering(Collector):
         )
 
     def _checks(self, name: str) -> Sequence[dict[str, Any]]:
-        answer = self._ask(name, "/readyz")
-        if answer is None:
+        checks = self._told(name, "/readyz", _checks)
+        if checks is None:
             got = "none" if name in self._ports else "not started yet"
             return [{"name": EVENT_LOOP_CHECK, "passed": False, "got": got, "expected": _EXPECTED}]
-        checks: list[dict[str, Any]] = json.loads(answer)["checks"]
         return checks
+
+    def _told(self, name: str, path: str, read: Callable[[str], _T]) -> _T | None:
+        """Return what a worker tells; None when it does not, or nothing that can be read."""
+        answer = self._ask(name, path)
+        try:
+            return None if answer is None else read(answer)
+        except (ValueError, LookupError, TypeError):
+            return None
 
     def _ask(self, name: str, path: str) -> str | None:
         """Return what a worker answers; None when it does not."""
-        if name not in self._ports:
+        port = self._ports.get(name)
+        if port is None:
             return None
-        connection = http.client.HTTPConnection(LOOPBACK, self._ports[name], timeout=_ANSWER_SECONDS)
+        connection = http.client.HTTPConnection(LOOPBACK, port, timeout=_ANSWER_SECONDS)
         try:
             # This form alone carries what leads from a histogram to a log event.
             connection.request("GET", path, headers={"Accept": CONTENT_TYPE_LATEST})
             answer = connection.getresponse()
             known = answer.status in (HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE)
             return answer.read(_MOST_BYTES).decode() if known else None
-        except (OSError, http.client.HTTPException):
+        except (OSError, ValueError, http.client.HTTPException):
             return None
         finally:
             connection.close()
+
+
+def _families(text: str) -> list[Metric]:
+    return list(text_string_to_metric_families(text))  # type: ignore[no-untyped-call] # it has no types
+
+
+def _checks(text: str) -> Sequence[dict[str, Any]]:
+    checks: Sequence[dict[str, Any]] = json.loads(text)["checks"]
+    return checks

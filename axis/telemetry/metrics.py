@@ -96,6 +96,11 @@ class Children(dict[_K, _M], Generic[_K, _M]):
         self[key] = child = self._parent.labels(*map(label_text, members))
         return child
 
+    def forget(self) -> None:
+        """Show none of them, until one is set again."""
+        self._parent.clear()
+        self.clear()
+
 
 @dataclass(frozen=True, slots=True)
 class Family:

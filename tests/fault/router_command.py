@@ -60,6 +60,10 @@ class RouterCommand:
         assert match, f"the router ended before it was ready, see {self.log}"
         self.port = int(match[1])
 
+    def close_output(self) -> None:
+        """Read no more of what it writes to standard output."""
+        self.child._transport.get_pipe_transport(1).close()  # type: ignore[attr-defined]
+
     def workers(self) -> list[int]:
         """Return the process ids of its workers."""
         return [each["pid"] for each in self.events() if each["event"] == "worker.started"]

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from axis.apps import gauges
 from axis.apps.router import NewTransaction, Router
 from axis.clock import SystemClock
 from axis.core.envelope import Lane
@@ -154,6 +155,25 @@ async def test_what_a_failed_task_held_counts_until_it_is_taken_again(
             await routed(oracle)
             await _none_waits(port)
     await assert_holds(oracle)
+
+
+async def test_a_router_that_has_lost_its_broker_says_so_though_nothing_waits(
+    site: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While nobody can submit anything either, it is not ready and shows no lag; afterwards both are as before."""
+    monkeypatch.setattr(gauges, "_SILENT_SECONDS", 2.0)
+
+    async def shown(ready: float, records: float | None) -> bool:
+        return (await value(port, "axis_ready"), await lag(port, "records")) == (ready, records)
+
+    async with serving(Router(site.settings, "idle")) as port:
+        await eventually(lambda: shown(1, 0), "an idle router is ready, without a lag")
+        await asyncio.to_thread(site.broker.kill, 1)
+        try:
+            await eventually(lambda: shown(0, None), "it is not, and the lag is unknown")
+        finally:
+            await asyncio.to_thread(site.broker.restart, 1)
+        await eventually(lambda: shown(1, 0), "it is again")
 
 
 async def _none_waits(port: int) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from errno import EAGAIN
 from pathlib import Path
 from typing import Any, Final
 
@@ -226,13 +227,13 @@ async def test_a_worker_that_cannot_be_started_takes_the_others_along(
 
     def start_one(process: object) -> None:
         if started:
-            raise BlockingIOError("Resource temporarily unavailable")
+            raise BlockingIOError(EAGAIN, "Resource temporarily unavailable")
         started.append(process)
         start(process)  # type: ignore[arg-type] # it is handed on
 
     monkeypatch.setattr(worker, "_start", start_one)
     router = RouterWorkers(site.settings, "alone", 2)
-    with pytest.raises(BlockingIOError):
+    with pytest.raises(Unavailable, match="worker router-alone-1 cannot be started: Resource temporarily"):
         await asyncio.wait_for(router.run(), READY_SECONDS)
     assert children() == []
 
@@ -258,6 +259,23 @@ def run_router(folder: Path) -> "subprocess.CompletedProcess[str]":
         timeout=COMMAND_SECONDS,
         check=False,
     )
+
+
+async def test_a_router_whose_reader_has_gone_goes_on(site: Installation, tmp_path: Path) -> None:
+    """That nobody reads that it is ready does not end it; it ends when it is told to."""
+    async with router_command(site.settings, tmp_path / "log", workers=2, ready=False) as command:
+        command.close_output()
+        await eventually(lambda: command.has_logged("telemetry.started"), "it serves its telemetry")
+        command.port = next(each["port"] for each in command.events() if each["event"] == "telemetry.started")
+
+        async def ready() -> bool:
+            samples = await asyncio.to_thread(scrape, command.port)
+            return all(samples.get(("axis_ready", frozenset({("worker", each)}))) for each in WORKERS)
+
+        await eventually(ready, "every worker is ready")
+        command.child.terminate()
+        assert await command.ended() == 0
+    assert command.has_logged("role.stopping")
 
 
 @pytest.mark.parametrize("workers", [1, 2])

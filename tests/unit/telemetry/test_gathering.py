@@ -4,6 +4,8 @@ import json
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -135,6 +137,41 @@ def test_a_worker_that_does_not_answer_is_not_alive(gathering: Gathering, port: 
     assert sorted(ready) == ['axis_ready{worker="0"} 0.0', 'axis_ready{worker="1"} 1.0']
     assert text.count('worker="0"') == 1
     assert text.count("# TYPE axis_ready gauge\n") == 1
+
+
+@pytest.mark.parametrize("body", [b"\xff\xfe", b"no metrics\n", b"[]", b"{}"])
+def test_whoever_else_answers_at_a_workers_port_is_not_believed(
+    gathering: Gathering, port: int, body: bytes
+) -> None:
+    """What cannot be read is no answer, and the others are still shown; a port that was given up is not asked."""
+
+    class Impostor(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer((HOST, 0), Impostor) as impostor:
+        Thread(target=impostor.serve_forever, daemon=True).start()
+        gathering.listens("0", impostor.server_port)
+        assert get(port, "/healthz")[0] == get(port, "/readyz")[0] == 503
+        _, text = get(port, "/metrics")
+        gathering.listens("0", None)
+        assert json.loads(get(port, "/healthz")[1])["got"] == "not started yet"
+        impostor.shutdown()
+    assert 'axis_ready{worker="0"} 0.0' in text
+    assert 'axis_ready{worker="1"} 1.0' in text
+
+
+def test_who_asks_at_once_again_gets_the_same(workers: list[Worker], gathering: Gathering) -> None:
+    """Gathering costs every worker something, so a flood of questions is answered once."""
+    before = list(gathering.collect())
+    workers[0].server.stop()
+    assert list(gathering.collect()) == before
 
 
 def test_before_the_workers_listen_the_role_is_not_alive() -> None:

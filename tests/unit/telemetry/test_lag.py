@@ -12,6 +12,7 @@ from axis.apps.uncommitted import Uncommitted
 from axis.consumers.kafka import GroupReader
 from axis.core.topics import SUBMISSIONS_EXPRESS, SUBMISSIONS_STANDARD
 from axis.ports import Clock, DirectorySource, PartitionId, Record
+from axis.telemetry.health import Health
 from axis.telemetry.metrics import Metrics
 
 NOW = datetime(2026, 11, 23, 8, tzinfo=UTC)
@@ -46,12 +47,14 @@ class Bench:
     def __init__(self, waiting: Mapping[PartitionId, int]) -> None:
         self.reader, self.held = Reader(waiting), Uncommitted()
         self._registry = CollectorRegistry()
+        metrics = Metrics(self._registry)
         self._gauges = RouterGauges(
             cast("GroupReader", self.reader),
             self.held,
             cast("DirectorySource", None),
             cast("Clock", None),
-            Metrics(self._registry),
+            metrics,
+            Health("router", {}, metrics),
         )
 
     def lag(self, after_seconds: float = 0, topic: str = "submissions-standard") -> tuple[float, float]:
