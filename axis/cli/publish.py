@@ -191,7 +191,7 @@ def _check_usage(
                     "thiếu --subject: trích yếu của văn bản",
                     "--subject is missing, expected the document's subject",
                 ),
-                fields.subject is None,
+                not (fields.subject or "").strip(),
             ),
         )
         if missing

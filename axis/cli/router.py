@@ -1,8 +1,10 @@
 """`axis router`: the router role alone, for a site whose broker runs elsewhere."""
 
+import os
+import re
 from contextlib import suppress
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Final
 
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
@@ -12,6 +14,8 @@ from axis.apps.up import run_router
 from axis.cli.output import write_line
 from axis.cli.parameters import DEFAULT_DATA, DataFolder, TelemetryPort
 from axis.settings import WORKERS, Settings
+
+_INSTANCE: Final = re.compile(r"[A-Za-z0-9_-]{1,32}")
 
 app = App(
     name="router",
@@ -27,13 +31,26 @@ All workers answer at that one address; when one of them ends by itself, the oth
 )
 
 
+def _check_instance(_: type, name: str) -> None:
+    """Refuse a name that cannot be that of a folder.
+
+    Raises:
+        ValueError: it has other characters, or is too long.
+    """
+    if not _INSTANCE.fullmatch(name):
+        raise ValueError(f"got {name!a:.40}, expected 1 to 32 letters, digits, '_' or '-'")
+
+
 @app.default
 def run(
     *,
     data: DataFolder = DEFAULT_DATA,
     instance: Annotated[
         str,
-        Parameter(help="Tên giữa các bộ định tuyến. Name among the routers of the installation."),
+        Parameter(
+            validator=_check_instance,
+            help="Tên giữa các bộ định tuyến. Name among the routers of the installation.",
+        ),
     ] = "0",
     workers: Annotated[
         int | None,
@@ -45,7 +62,9 @@ def run(
     telemetry_port: TelemetryPort = None,
 ) -> None:
     """Chạy riêng bộ định tuyến. Run the router role alone."""
-    installation = settings.load(data)
+    installation = settings.load(data.absolute())
+    # As services do: the folder in which the command was run may be closed to it, or vanish, and workers start there.
+    os.chdir(installation.folder)
     router = installation.router
     if workers is not None:
         router = replace(router, workers=workers)

@@ -311,6 +311,26 @@ async def test_a_worker_imports_nothing_from_the_working_folder(site: Installati
 
 
 @pytest.mark.parametrize("workers", [1, 2])
+async def test_the_working_folder_may_be_gone(site: Installation, tmp_path: Path, workers: int) -> None:
+    """The command does not need the folder in which it was run: it comes as far as the key that is missing."""
+    changed(
+        site.settings, tmp_path, router=RouterSettings(workers=workers), signatures=keyless(site, tmp_path)
+    )
+    (tmp_path / "gone").mkdir()
+    program = Path(sys.executable).with_name("axis")
+    ran = await asyncio.to_thread(
+        subprocess.run,
+        ("sh", "-c", f"rmdir '{tmp_path}/gone' && exec '{program}' router --data '{tmp_path}'"),
+        cwd=tmp_path / "gone",
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_SECONDS,
+    )
+    assert (ran.returncode, "Traceback" in ran.stderr) == (2, False), ran.stderr
+    assert str(tmp_path / f"{site.settings.node}.pem") in ran.stderr
+
+
+@pytest.mark.parametrize("workers", [1, 2])
 async def test_a_fault_of_the_disk_is_told_as_it_is(site: Installation, tmp_path: Path, workers: int) -> None:
     """A file where a store's folder should be ends the command with 2 and its name, whatever the number of workers."""
     changed(site.settings, tmp_path, router=RouterSettings(workers=workers))

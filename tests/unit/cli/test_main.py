@@ -92,6 +92,8 @@ def test_the_version_is_told_without_loading_what_talks_to_kafka() -> None:
         (["reconcile", "--since", "2999-01-01", "--data", "/nonexistent"], "bây giờ (now)"),
         (["receipts", "find", "--since", "1h", "--until", "2h", "--data", "/nonexistent"], "--until"),
         (["publish", "--as", "H56"], "--subject is missing"),
+        (["publish", "a.pdf", "--as", "H56", "--to", "H56.1", "--subject", " "], "--subject is missing"),
+        (["router", "--instance", "../x"], "expected 1 to 32 letters, digits"),
         (["inbox", "take", "--as", "H56"], "--all"),
         (["publish", "--resume", "x.pdf", "--as", "H56"], "--resume"),
         (["publish", "--drop", "x", "--resume", "--as", "H56"], "--drop"),
