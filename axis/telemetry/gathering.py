@@ -51,9 +51,8 @@ class Gathering(Collector):
 
     def listens(self, name: str, port: int | None) -> None:
         """Note at which port of loopback a worker serves its telemetry; None when it does no more."""
-        with self._turn:
-            self._ports.pop(name, None) if port is None else self._ports.update({name: port})
-            self._gathered_at = -inf
+        self._ports.pop(name, None) if port is None else self._ports.update({name: port})
+        self._gathered_at = -inf
 
     def collect(self) -> Iterator[Metric]:
         """Yield every family once, with the samples of all workers; of one that does not answer, that it is not ready.
@@ -63,7 +62,7 @@ class Gathering(Collector):
         with self._turn:
             if time.monotonic() - self._gathered_at > _FRESH_SECONDS:
                 self._gathered, self._gathered_at = tuple(self._gather()), time.monotonic()
-            yield from self._gathered
+        yield from self._gathered
 
     def _gather(self) -> Iterable[Metric]:
         families: dict[str, Metric] = {}
