@@ -1,9 +1,7 @@
 """`axis publish`: sign and send a document for an organisation, and see what became of it."""
 
 import asyncio
-import mimetypes
 import sys
-import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,20 +15,21 @@ from cyclopts.validators import Number
 from axis.apps import wiring
 from axis.apps.node import Node
 from axis.cli.exit_codes import ExitCode, NotFound
-from axis.cli.moments import parse_moment, shown_moment
+from axis.cli.moments import shown_moment
 from axis.cli.nodes import open_node, receipts_of, warn_of_rejected
 from axis.cli.output import Row, json_text, safe_text, say, warn, write_line
 from axis.cli.parameters import DEFAULT_DATA, ActingOrganisation, DataFolder, Switch, next_command
+from axis.cli.publish_fields import Fields, draft_of
 from axis.cli.publish_rows import ResultFormat, row_of, unsent_row, write_preview, write_results
 from axis.consumers.take import opened
 from axis.core.consignment import State
 from axis.core.directory import Directory
-from axis.core.envelope import MessageId, Urgency
+from axis.core.envelope import MessageId
 from axis.core.policy import AcceptancePolicy
 from axis.core.receipt import Event, Outcome
 from axis.errors import Bilingual, ConfigurationError, Refused, Unavailable
 from axis.producers.files import size_of
-from axis.producers.publish import Acknowledged, Draft, DraftPart, Unsent
+from axis.producers.publish import Acknowledged, Draft, Unsent
 
 _ENDED: Final = {
     State.SUBMITTED: frozenset(State) - {State.STORED},
@@ -41,16 +40,6 @@ _ENDED: Final = {
 _LONGEST_WAIT_SECONDS: Final = 24 * 60 * 60
 _NAMED: Final = 10
 
-_OFFICE: Final = "application/vnd.openxmlformats-officedocument."
-_MEDIA_TYPES: Final = mimetypes.MimeTypes()
-for _extension, _kind in (
-    (".docx", f"{_OFFICE}wordprocessingml.document"),
-    (".xlsx", f"{_OFFICE}spreadsheetml.sheet"),
-    (".pptx", f"{_OFFICE}presentationml.presentation"),
-    (".p7s", "application/pkcs7-signature"),
-):
-    _MEDIA_TYPES.add_type(_kind, _extension)
-
 
 class Milestone(StrEnum):
     """What `--wait` waits for."""
@@ -58,40 +47,6 @@ class Milestone(StrEnum):
     SUBMITTED = "submitted"
     ACCEPTED = "accepted"
     HANDED_OVER = "handed-over"
-
-
-@Parameter(name="*")
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fields:
-    """What is stated about the document."""
-
-    to: Annotated[
-        tuple[str, ...],
-        Parameter(
-            name="--to",
-            negative="",
-            show_default=False,
-            help="Nơi nhận: mã cơ quan hoặc nhóm, cách nhau dấu phẩy. Recipients: codes or groups, by comma.",
-        ),
-    ] = ()
-    subject: Annotated[str | None, Parameter(help="Trích yếu. What it is about.")] = None
-    urgency: Annotated[Urgency, Parameter(help="Độ khẩn. How urgent it is.")] = Urgency.NORMAL
-    document_type: Annotated[
-        str, Parameter(name="--type", help="Loại văn bản. Its type: `axis help document-types`.")
-    ] = "cong-van"
-    number: Annotated[str, Parameter(show_default=False, help="Số. Its number in the series.")] = ""
-    notation: Annotated[
-        str, Parameter(show_default=False, help='Ký hiệu, ví dụ "UBND-VP". Its notation.')
-    ] = ""
-    document_id: Annotated[
-        str | None, Parameter(help="Mã định danh văn bản. The document's own identity; by default new.")
-    ] = None
-    due: Annotated[
-        str | None, Parameter(help="Hạn xử lý. When it is to be dealt with: `axis help time`.")
-    ] = None
-    expires: Annotated[
-        str | None, Parameter(help="Không chuyển sau thời điểm này. Not to be delivered after this.")
-    ] = None
 
 
 app = App(
@@ -147,7 +102,7 @@ def publish(
         return asyncio.run(_resume(options))
     if drop is not None:
         return asyncio.run(_drop(MessageId(drop), options))
-    return asyncio.run(_publish(_draft(files, fields), options, dry_run=dry_run))
+    return asyncio.run(_publish(draft_of(files, fields), options, dry_run=dry_run))
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,30 +155,6 @@ def _check_usage(
         raise ConfigurationError(*faults)
 
 
-def _draft(files: Sequence[Path], fields: Fields) -> Draft:
-    now = wiring.clock().now()
-    codes = [code.strip() for text in fields.to for code in text.split(",")]
-    return Draft(
-        subject=fields.subject or "",
-        recipients=tuple(code for code in codes if code),
-        parts=tuple(_part(path) for path in files),
-        document_type=fields.document_type,
-        number=fields.number,
-        notation=fields.notation,
-        urgency=fields.urgency,
-        document_id=fields.document_id,
-        due_at=parse_moment(fields.due, now, ahead=True, end_of_day=True) if fields.due else None,
-        expires_at=parse_moment(fields.expires, now, ahead=True, end_of_day=True) if fields.expires else None,
-    )
-
-
-def _part(path: Path) -> DraftPart:
-    kind, encoding = _MEDIA_TYPES.guess_type(path.name)
-    media_type = kind if kind and not encoding else "application/octet-stream"
-    # Some systems store names decomposed; the name that is signed is the composed one.
-    return DraftPart(unicodedata.normalize("NFC", path.name), media_type, path)
-
-
 async def _publish(draft: Draft, options: _Options, *, dry_run: bool) -> ExitCode:
     async with open_node(
         options.data, options.organisation, deadline_seconds=options.timeout_seconds
@@ -231,6 +162,8 @@ async def _publish(draft: Draft, options: _Options, *, dry_run: bool) -> ExitCod
         directory = node.directory.current()
         node.publisher.check(draft, directory)
         _warn_of_kept(node, options)
+        if draft.due_at is not None and draft.due_at < wiring.clock().now():
+            warn(f"hạn xử lý {shown_moment(draft.due_at)} đã qua (the document is due in the past)")
         if dry_run:
             write_preview(draft, _resolved(draft, node.code, directory), options.output)
             return ExitCode.OK

@@ -14,6 +14,7 @@ from axis.apps.up import run_router
 from axis.cli.output import write_line
 from axis.cli.parameters import DEFAULT_DATA, DataFolder, TelemetryPort
 from axis.settings import WORKERS, Settings
+from axis.telemetry.exposition import shown_address
 
 _INSTANCE: Final = re.compile(r"[A-Za-z0-9_-]{1,32}")
 
@@ -75,6 +76,5 @@ def run(
 
 def announce(installation: Settings, telemetry_port: int) -> None:
     """Write the line that says that the router serves, for whoever started it; where nobody reads, it serves as well."""
-    host = installation.router.telemetry_host
     with suppress(BrokenPipeError):
-        write_line(f"ready telemetry={f'[{host}]' if ':' in host else host}:{telemetry_port}")
+        write_line(f"ready telemetry={shown_address(installation.router.telemetry_host, telemetry_port)}")

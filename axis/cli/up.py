@@ -12,6 +12,7 @@ from axis.cli import router
 from axis.cli.output import say
 from axis.cli.parameters import DEFAULT_DATA, DataFolder, TelemetryPort
 from axis.settings import Settings, is_environment
+from axis.telemetry.exposition import shown_address
 
 app = App(
     name="up",
@@ -73,7 +74,7 @@ def _announce(settings: Settings, telemetry_port: int) -> None:
         f"""
 Trục đang chạy (môi trường "{settings.environment}"):
   Kafka            {settings.broker.bootstrap_servers} (mTLS)
-  Số đo            http://{settings.router.telemetry_host}:{telemetry_port}/metrics, /healthz, /readyz
+  Số đo            http://{shown_address(settings.router.telemetry_host, telemetry_port)}/metrics, /healthz, /readyz
   Dữ liệu          {settings.folder}""",
         f"""
 The axis is running (installation "{settings.environment}"); Ctrl-C stops it.

@@ -77,6 +77,7 @@ REASONS: Final[Mapping[str, str]] = {
     # Not in receipts: what a node itself finds wrong.
     "broker-refused": "Kafka không nhận",
     "code-invalid": "mã cơ quan sai dạng",
+    "file-empty": "tệp rỗng",
     "file-exists": "đã có tệp khác cùng tên",
     "file-missing": "không đọc được tệp",
     "not-waiting": "không chờ gửi",

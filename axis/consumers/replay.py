@@ -21,7 +21,7 @@ from axis.core.directory import Directory
 from axis.core.policy import CLOCK_MARGIN
 from axis.core.receipt import Source
 from axis.core.topics import QUARANTINE, inbox_topic
-from axis.errors import Refused
+from axis.errors import Bilingual, ConfigurationError, Refused
 from axis.ports import PartitionId, Record
 
 DOCUMENT: Final = "DOCUMENT"
@@ -148,6 +148,7 @@ class Replayer:
                 its code as key, which is a claim only.
 
         Raises:
+            ConfigurationError: the period begins at offsets that no topic has.
             Unavailable: a topic cannot be read now.
         """
         starts, ends = await self._range(period)
@@ -166,6 +167,7 @@ class Replayer:
         """Return the first offset of each partition, and the one to stop before."""
         starts: dict[PartitionId, int] = {}
         ends: dict[PartitionId, int] = {}
+        reached: dict[int, int] = {}
         for topic in period.topics:
             for place in await self._reader.partitions(topic):
                 if period.offsets and place.partition not in period.offsets:
@@ -175,9 +177,11 @@ class Replayer:
                 if period.since is not None:
                     start = max(start, await self._reader.offset_at(place, period.since))
                 end = await self._reader.end(place)
+                reached[place.partition] = max(end, reached.get(place.partition, 0))
                 if period.until is not None:
                     end = min(end, await self._reader.offset_at(place, period.until + CLOCK_MARGIN))
                 starts[place], ends[place] = start, end if last is None else min(end, last + 1)
+        _check_reached(period, reached)
         return starts, ends
 
     def _rows(self, records: Sequence[Record], organisation: OrganisationCode | None) -> list[Replayed]:
@@ -248,6 +252,32 @@ class Replayer:
             return organisation in self._directory.resolve(recipient, sender, at)
         except Refused:
             return False  # a recipient that nobody is
+
+
+def _check_reached(period: Period, reached: Mapping[int, int]) -> None:
+    """Refuse offsets beyond all that is written: who mistyped them would read that there is nothing.
+
+    The next offset to be written may be asked for, as whoever reads on from where they stopped does.
+    """
+    faults = []
+    for partition, (first, _) in period.offsets.items():
+        end = reached.get(partition)
+        if end is None:
+            faults.append(
+                Bilingual(
+                    f"không có phân vùng {partition} trong: {', '.join(period.topics)}",
+                    f"got partition {partition}, expected one of: {', '.join(period.topics)}",
+                )
+            )
+        elif first > end:
+            faults.append(
+                Bilingual(
+                    f"phân vùng {partition} chưa có vị trí {first}: mới ghi tới {end}",
+                    f"got offset {first} of partition {partition}, expected at most {end}, the next to be written",
+                )
+            )
+    if faults:
+        raise ConfigurationError(*faults)
 
 
 def _parked(record: Record) -> Replayed:

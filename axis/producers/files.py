@@ -33,13 +33,16 @@ def read(content: bytes | Path) -> bytes:
 
 
 def file_faults(contents: Sequence[bytes | Path], policy: AcceptancePolicy) -> Iterator[Refused]:
-    """Yield each file that cannot be read or is larger than the axis takes, then the sum of all where it alone is."""
+    """Yield each file that cannot be read, is empty or larger than the axis takes, then the sum of all where it alone is."""
     total = 0
     for position, content in enumerate(contents, 1):
         try:
             size = size_of(content)
         except Refused as refusal:
             yield refusal
+            continue
+        if size == 0:
+            yield Refused("file-empty", f"part {position} has 0 bytes, expected the document's content")
             continue
         if size > policy.max_part_bytes:
             yield Refused(

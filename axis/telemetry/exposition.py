@@ -34,6 +34,11 @@ STOP_SECONDS: Final = 5.0
 log = structlog.stdlib.get_logger(__name__)
 
 
+def shown_address(host: str, port: int) -> str:
+    """Return an address as it stands in a URL, such as `127.0.0.1:9464` or `[::1]:9464`."""
+    return f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"
+
+
 class HealthSource(Protocol):
     """What `/healthz` and `/readyz` show: of a role in this process, or gathered from its workers."""
 
@@ -55,14 +60,15 @@ class TelemetryServer:
     """Serves one process's metrics and health until stopped.
 
     Args:
-        host: address to listen on, IPv4 or IPv6: whoever reaches it can read everything here.
+        host: address to listen on, IPv4 or IPv6, which may stand in brackets as in a URL: whoever reaches it can read
+            everything here.
         port: 0 chooses a free one.
         registry: what `/metrics` shows.
         health: what `/healthz` and `/readyz` show.
     """
 
     def __init__(self, host: str, port: int, registry: CollectorRegistry, health: HealthSource) -> None:
-        self._address = (host, port)
+        self._address = (host.removeprefix("[").removesuffix("]"), port)
         self._handler = type("_BoundHandler", (_Handler,), {"registry": registry, "health": health})
         self._server: _Server | None = None
         self._thread: Thread | None = None

@@ -5,7 +5,7 @@ import csv
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from io import StringIO
@@ -207,9 +207,27 @@ def test_replay_is_deterministic_and_reads_a_part(played: Played) -> None:
     part = Period((), offsets={partition: (1, 2)})
     found = asyncio.run(replay(played.settings, (played.document.topic,), part))
     assert [row.place.offset for row in found] == [1, 2]
+    last = max(row.place.offset for row in lane if row.place.partition == partition)
+    onwards = Period((), offsets={partition: (last + 1, None)})
+    assert asyncio.run(replay(played.settings, (played.document.topic,), onwards)) == []
     parked = asyncio.run(replay(played.settings, ("quarantine",), EVERYTHING, organisation=PROVINCE))
     assert [(row.what, row.verdict) for row in parked] == [("QUARANTINED", Verdict.PARKED)]
     assert asyncio.run(replay(played.settings, ("quarantine",), EVERYTHING, organisation=WARD)) == []
+
+
+@pytest.mark.parametrize(
+    ("offsets", "message"),
+    [
+        ({99: (0, None)}, "got partition 99, expected one of"),
+        ({0: (1000, None)}, r"got offset 1000 of partition 0"),
+    ],
+)
+def test_replay_of_offsets_that_no_topic_has_is_refused(
+    played: Played, offsets: Mapping[int, tuple[int, None]], message: str
+) -> None:
+    """Who mistyped a partition or an offset is not told that there is nothing; the next to be written may be asked for."""
+    with pytest.raises(ConfigurationError, match=message):
+        asyncio.run(replay(played.settings, (), Period((), offsets=offsets)))
 
 
 def test_replay_of_an_organisation_is_what_concerns_it(played: Played) -> None:

@@ -66,6 +66,10 @@ def test_a_dry_run_says_who_would_receive_and_sends_nothing(site: Installation, 
     options = ["--as", "H56.01", "--to", "H56.14932,@bim-son", "--subject", "Thử", "--dry-run"]
     [preview] = site.rows("publish", letter, *options)
     assert preview["recipients"] == ["H56.14812", "H56.14818", "H56.14932"]
+    assert (
+        "01/12/2025 23:59 (+07:00) đã qua"
+        in site.run("publish", letter, *options, "--due", "2025-12-01").stderr
+    )
     journal = Journal(site.folder / "nodes" / "H56.01" / "journal.db")
     assert journal.submissions() == []
     journal.close()

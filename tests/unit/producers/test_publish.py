@@ -14,6 +14,7 @@ from axis.core.envelope import Envelope, MessageId, Operation, Part, Urgency
 from axis.core.policy import AcceptancePolicy
 from axis.errors import OutcomeUnknown, Refused
 from axis.ports import Append
+from axis.producers.files import read
 from axis.producers.publish import (
     MAX_RECORD_BYTES,
     Acknowledged,
@@ -223,12 +224,17 @@ def test_a_file_that_cannot_be_read_is_a_fault_of_the_draft(publisher: Publisher
     assert refusals(publisher, replace(DRAFT, parts=parts)) == ["file-missing"] * 4
 
 
-async def test_a_file_that_fails_while_it_is_read_is_refused(publisher: Publisher, journal: Journal) -> None:
+def test_an_empty_file_is_a_fault_of_the_draft(publisher: Publisher, tmp_path: Path) -> None:
+    """Nobody sends a document of nothing on purpose: a scan or a download that failed leaves such a file."""
+    (tmp_path / "scan.pdf").touch()
+    parts = (replace(LETTER, content=b""), replace(LETTER, name="scan.pdf", content=tmp_path / "scan.pdf"))
+    assert refusals(publisher, replace(DRAFT, parts=parts)) == ["file-empty"] * 2
+
+
+def test_a_file_that_fails_while_it_is_read_is_refused() -> None:
     """A disk that answers with an error, as this file of the kernel's does, is no failure of ours."""
-    broken = replace(LETTER, content=Path("/proc/self/mem"))
     with pytest.raises(Refused, match="file-missing"):
-        await publisher.publish(replace(DRAFT, parts=(broken,)))
-    assert journal.submissions() == []
+        read(Path("/proc/self/mem"))
 
 
 async def test_what_was_dropped_is_not_sent_and_its_acceptance_is_still_recognised(

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 from axis.errors import ConfigurationError
-from axis.telemetry.exposition import TelemetryServer, process_registry
+from axis.telemetry.exposition import TelemetryServer, process_registry, shown_address
 from axis.telemetry.health import Health
 from axis.telemetry.metrics import Metrics
 
@@ -144,14 +144,16 @@ def test_a_stopped_server_frees_its_port(start: Start) -> None:
 
 
 def test_ipv6_is_served(start: Start) -> None:
-    """The loopback of IPv6 works like that of IPv4."""
+    """The loopback of IPv6 works like that of IPv4, and is shown as a URL has it; so it may be written, too."""
     with socket.socket(socket.AF_INET6) as probe:
         try:
             probe.bind(("::1", 0))
         except OSError as error:
             pytest.skip(f"this machine has no IPv6 loopback ({error})")
 
-    assert get(start(host="::1"), "/healthz", host="::1")[0] == 503
+    for written in ("::1", "[::1]"):
+        assert get(start(host=written), "/healthz", host="::1")[0] == 503
+        assert shown_address(written, 9464) == "[::1]:9464"
 
 
 def test_a_client_that_hangs_up_is_an_event(start: Start) -> None:
