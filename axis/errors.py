@@ -66,6 +66,10 @@ class Refused(AxisError):  # noqa: N818 - named as the event it stands for
         self.reason = reason
         self.detail = detail
 
+    def __reduce__(self) -> tuple[type[Self], tuple[str, str]]:
+        """Return what makes an equal one, so that it can leave the process in which it arose."""
+        return type(self), (self.reason, self.detail)
+
 
 class Unavailable(AxisError):  # noqa: N818 - named as the condition it stands for
     """Something outside does not answer or cannot take the write now; the same call may succeed later.

@@ -1,9 +1,12 @@
 """Gauges that are measured from time to time: lag of the submission lanes, ends of certificates."""
 
 import asyncio
+from collections.abc import Collection
 from datetime import datetime
+from operator import itemgetter
 from typing import Final
 
+from axis.apps.silence import Silence
 from axis.apps.uncommitted import Uncommitted
 from axis.consumers.kafka import GroupReader
 from axis.core.directory import Directory
@@ -17,10 +20,7 @@ from axis.telemetry.metrics import Metrics
 from axis.telemetry.vocabulary import CertificateUsage, GroupClass, TopicClass
 
 _MEASURE_SECONDS: Final = 5.0
-_SILENT_SECONDS: Final = 30.0
-"""How long brokers may say nothing. Asked without a pause, they answer within a second, even that nothing came."""
 BROKER_CHECK: Final = "broker"
-BROKER_ANSWERS: Final = f"an answer within {_SILENT_SECONDS:g} s"
 _TOPIC_CLASSES: Final = {
     Lane.EXPRESS: TopicClass.SUBMISSIONS_EXPRESS,
     Lane.STANDARD: TopicClass.SUBMISSIONS_STANDARD,
@@ -39,7 +39,17 @@ def show_transport_certificate(settings: Settings, metrics: Metrics) -> None:
 
 
 class RouterGauges:
-    """Measures for one router process, every few seconds, until cancelled."""
+    """Measures for one router process, every few seconds, until cancelled.
+
+    Args:
+        reader: its group member.
+        uncommitted: what it has taken and not committed.
+        directory: whose certificates are shown.
+        clock: the time.
+        metrics: where it is shown.
+        health: told whether brokers answer.
+        silence_limit_seconds: how long no answer may come about a partition that is asked about.
+    """
 
     def __init__(
         self,
@@ -49,6 +59,7 @@ class RouterGauges:
         clock: Clock,
         metrics: Metrics,
         health: Health,
+        silence_limit_seconds: float,
     ) -> None:
         self._health = health
         self._reader = reader
@@ -56,39 +67,51 @@ class RouterGauges:
         self._directory = directory
         self._clock = clock
         self._metrics = metrics
+        self._silence_limit = silence_limit_seconds
+        self._silence = Silence()
         self._untaken_since: dict[PartitionId, tuple[int, datetime]] = {}
         self._measured = ""
 
     async def measure(self) -> None:
         """Run until cancelled; the role's task group owns this task."""
         while True:
-            silent = self._reader.silent_seconds()
-            answered = silent <= _SILENT_SECONDS
-            got = "answers" if answered else f"no answer for {silent:.0f} s"
-            self._health.report(BROKER_CHECK, passed=answered, got=got)
-            if answered:
-                self._measure_lag(self._clock.now())
-            else:
-                # What nobody can know now is not to be shown as good.
-                self._metrics.consumer_lag_records.forget()
-                self._metrics.consumer_lag_seconds.forget()
+            self._measure_lag(self._clock.now(), self._measure_silence())
             self._measure_certificates(self._directory.current())
             await asyncio.sleep(_MEASURE_SECONDS)
 
-    def _measure_lag(self, now: datetime) -> None:
-        """Set number and age of the records that are not committed, whether they are in hand or wait to be taken."""
+    def _measure_silence(self) -> Collection[PartitionId]:
+        """Report whether brokers answer, and return the partitions about which none does."""
+        asked = self._silence.look(self._reader.asked())
+        silent = {place: seconds for place, seconds in asked.items() if seconds > self._silence_limit}
+        got = "answers" if asked else "nothing to ask now"
+        if silent:
+            place, seconds = max(silent.items(), key=itemgetter(1))
+            got = f"no answer about {place.topic}/{place.partition} for {seconds:.0f} s, {len(silent)} such partitions"
+        self._health.report(BROKER_CHECK, passed=not silent, got=got)
+        return silent
+
+    def _measure_lag(self, now: datetime, silent: Collection[PartitionId] = ()) -> None:
+        """Set number and age of the records that are not committed, whether they are in hand or wait to be taken.
+
+        Where more may wait than anybody can know now, what is known is the least, and nothing is not shown as none.
+        """
         owned = self._reader.assignment()
         self._untaken_since = {place: seen for place, seen in self._untaken_since.items() if place in owned}
         for lane, topic in LANES.items():
-            records, oldest = 0, now
+            records, oldest, known = 0, now, self._reader.joined
             for place in owned:
                 if place.topic == topic:
                     untaken = self._reader.lag(place)
-                    records += untaken + self._uncommitted.count(place)
-                    oldest = min(oldest, self._oldest(place, untaken, now))
-            kind = _TOPIC_CLASSES[lane]
-            self._metrics.consumer_lag_records[GroupClass.ROUTER, kind].set(records)
-            self._metrics.consumer_lag_seconds[GroupClass.ROUTER, kind].set((now - oldest).total_seconds())
+                    known = known and untaken is not None and place not in silent
+                    records += (untaken or 0) + self._uncommitted.count(place)
+                    oldest = min(oldest, self._oldest(place, untaken or 0, now))
+            labels = GroupClass.ROUTER, _TOPIC_CLASSES[lane]
+            if records or known:
+                self._metrics.consumer_lag_records[labels].set(records)
+                self._metrics.consumer_lag_seconds[labels].set((now - oldest).total_seconds())
+            else:
+                self._metrics.consumer_lag_records.forget(labels)
+                self._metrics.consumer_lag_seconds.forget(labels)
 
     def _oldest(self, place: PartitionId, untaken: int, now: datetime) -> datetime:
         """Return since when the oldest uncommitted record of a partition waits; now, where there is none.

@@ -8,9 +8,10 @@ from typing import Final
 from structlog.contextvars import bound_contextvars
 
 from axis.apps import wiring
-from axis.apps.gauges import BROKER_ANSWERS, BROKER_CHECK, RouterGauges, show_transport_certificate
+from axis.apps.gauges import BROKER_CHECK, RouterGauges, show_transport_certificate
 from axis.apps.interpreter import tune_interpreter
 from axis.apps.observer import RouterObserver
+from axis.apps.silence import silence_limit
 from axis.apps.workbench import PriorityWorkbench
 from axis.connection import Connection, connect_as
 from axis.consumers.decide import Decider
@@ -90,7 +91,8 @@ class Router:
         registry = process_registry()
         metrics = Metrics(registry, config_hash=config_hash(settings))
         show_transport_certificate(settings, metrics)
-        expected = {"group": "a member", BROKER_CHECK: BROKER_ANSWERS, "tasks": "all open"}
+        answering = f"an answer within {silence_limit(connection.request_timeout_seconds):g} s"
+        expected = {"group": "a member", BROKER_CHECK: answering, "tasks": "all open"}
         health = Health("router", expected, metrics)
         address = self.address or (settings.router.telemetry_host, settings.router.telemetry_port)
         server = TelemetryServer(*address, registry, health)
@@ -122,7 +124,13 @@ class Router:
                     await reader.start()
                     try:
                         gauges = RouterGauges(
-                            reader, self._observer.uncommitted, directory, wiring.clock(), metrics, health
+                            reader,
+                            self._observer.uncommitted,
+                            directory,
+                            wiring.clock(),
+                            metrics,
+                            health,
+                            silence_limit(connection.request_timeout_seconds),
                         )
                         await self._supervise(connection, reader, equipment, health, gauges, on_ready)
                     finally:

@@ -21,6 +21,7 @@ def stopping_on_signals(stop: Callable[[], None]) -> Iterator[None]:
     To be used inside the running event loop of the main thread.
     """
     loop = asyncio.get_running_loop()
+    before = signal.getsignal(signal.SIGTERM)
 
     def let_go() -> None:
         for number in _SIGNALS:
@@ -38,4 +39,4 @@ def stopping_on_signals(stop: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         let_go()
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, before)

@@ -1,6 +1,7 @@
 """Runs a role, or a whole site, in this process until it is asked to stop."""
 
 import asyncio
+import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,7 +29,7 @@ def run_router(settings: Settings, announce: Announce, *, instance: str = "0") -
     """Route until SIGINT or SIGTERM, in as many processes as the settings say; transactions in hand are finished first.
 
     Args:
-        settings: the installation.
+        settings: the installation; its paths must be absolute.
         announce: called when the router is a member of its group and all its tasks are open.
         instance: name of this router among those of the installation.
 
@@ -83,6 +84,8 @@ def run_site(
 
 
 async def _route(settings: Settings, announce: Announce, instance: str) -> None:
+    # As services do: the folder in which the command was run may be closed to it, or vanish, and workers start there.
+    os.chdir(settings.folder)
     router = new_router(settings, instance)
     with stopping_on_signals(router.stop):
         await router.run(lambda port: announce(settings, port))

@@ -59,7 +59,7 @@ class Worker:
 
     Attributes:
         ready: set when the worker is a member of the group and all its tasks are open.
-        ended: set when its process is gone.
+        over: set when it routes no more: it told what ended it, or its process is gone.
     """
 
     def __init__(
@@ -74,9 +74,11 @@ class Worker:
         # A transaction in hand may take three requests, and at least half a minute.
         self._grace_seconds = max(_LEAST_GRACE_SECONDS, 4 * settings.broker.request_timeout_seconds)
         self._give_up_at: float | None = None
+        self._killed = False
         # A fresh interpreter: threads, and with them locks, are not to be copied.
         context = multiprocessing.get_context("spawn")
-        self._link, self._far_end = context.Pipe()
+        with self._faults_of_starting():
+            self._link, self._far_end = context.Pipe()
         self._process = context.Process(
             target=_work,
             args=(settings, instance, self._far_end, configure_logs),
@@ -84,22 +86,17 @@ class Worker:
             daemon=True,
         )
         self.ready = asyncio.Event()
-        self.ended = asyncio.Event()
+        self.over = asyncio.Event()
+        self._ended = asyncio.Event()
         self._fault: Exception | None = None
 
     async def __aenter__(self) -> Self:
         try:
-            await asyncio.to_thread(_start, self._process)
-        except OSError as error:
+            with self._faults_of_starting():
+                await asyncio.to_thread(_start, self._process)
+        except Unavailable:
             self._link.close()
-            raise Unavailable(
-                Bilingual(
-                    f"không chạy thêm được tiến trình router-{self._instance}: {error.strerror}; tăng giới hạn tiến trình, tệp mở"
-                    " hoặc bộ nhớ, hoặc giảm --workers",
-                    f"worker router-{self._instance} cannot be started: {error.strerror}; raise the limit of processes,"
-                    " open files or memory, or give fewer --workers",
-                )
-            ) from error
+            raise
         finally:
             # With this copy closed, the link ends when the worker's process does.
             self._far_end.close()
@@ -118,9 +115,11 @@ class Worker:
             if not isinstance(error, asyncio.CancelledError):
                 with suppress(TimeoutError):
                     async with asyncio.timeout_at(self._give_up_at):
-                        await self.ended.wait()
+                        await self._ended.wait()
         finally:
-            if not self.ended.is_set():
+            if not self._ended.is_set():
+                self._killed = True
+                _log.warning("worker.killed", instance=self._instance, pid=self._process.pid)
                 self._process.kill()
                 self._bury()
             self._link.close()
@@ -146,6 +145,15 @@ class Worker:
         if self._fault is not None:
             return self._fault
         name, status = f"router-{self._instance}", self._process.exitcode
+        if self._killed:
+            return Unavailable(
+                Bilingual(
+                    f"tiến trình {name} không dừng trong {self._grace_seconds:g} giây sau khi được yêu cầu, nên đã bị buộc dừng;"
+                    " việc đang làm dở sẽ làm lại ở lần chạy sau; xem nhật ký trước đó",
+                    f"worker {name} did not end within {self._grace_seconds:g} s after it was asked to, and was killed;"
+                    " what was in hand is done again by the next start; see the log before that",
+                )
+            )
         killed = status is not None and status < 0
         return Unavailable(
             Bilingual(
@@ -172,6 +180,9 @@ class Worker:
                 self.ready.set()
             case Exception():
                 self._fault = told
+                # An interpreter may hang on its way out: from here on it has the time of one that was asked to stop.
+                self.ask_to_stop()
+                self.over.set()
             case _:
                 assert_never(told)
         return True
@@ -185,7 +196,25 @@ class Worker:
         # Whoever listens there next is somebody else.
         self._on_listening(None)
         _log.info("worker.ended", instance=self._instance, exit_code=self._process.exitcode)
-        self.ended.set()
+        self._ended.set()
+        self.over.set()
+
+    @contextmanager
+    def _faults_of_starting(self) -> Iterator[None]:
+        """Turn what is missing on this machine to start a process into `Unavailable`."""
+        try:
+            yield
+        # Of a thread that cannot be started Python says it in this way.
+        except (OSError, RuntimeError) as error:
+            told = getattr(error, "strerror", None) or str(error)
+            raise Unavailable(
+                Bilingual(
+                    f"không chạy thêm được tiến trình router-{self._instance}: {told}; tăng giới hạn tiến trình, tệp mở"
+                    " hoặc bộ nhớ, hoặc giảm --workers",
+                    f"worker router-{self._instance} cannot be started: {told}; raise the limit of processes, open files or"
+                    " memory, or give fewer --workers",
+                )
+            ) from error
 
 
 def _start(process: BaseProcess) -> None:
@@ -219,9 +248,9 @@ def _without_working_folder() -> Iterator[None]:
 
 def _work(settings: Settings, instance: str, link: Connection, configure_logs: ConfigureLogs) -> None:
     """Be a worker: the whole life of its process."""
-    configure_logs()
-    structlog.contextvars.bind_contextvars(instance=instance)
     try:
+        configure_logs()
+        structlog.contextvars.bind_contextvars(instance=instance)
         asyncio.run(_route(settings, instance, link))
     except Exception as error:  # noqa: BLE001 - the one place where a failure becomes a log event and a status
         if isinstance(error, AxisError):

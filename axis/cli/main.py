@@ -134,7 +134,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Who closed a stream wants to hear nothing, and not that the command ends for it.
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - as long as the process
+            nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - as long as the process
+            # So that processes which are started from here have one as well.
+            os.set_inheritable(nowhere.fileno(), True)
+            setattr(sys, name, nowhere)
     if isinstance(sys.stdout, TextIOWrapper):
         # Where the terminal's encoding lacks a letter it is shown as an escape, as standard error does.
         sys.stdout.reconfigure(errors="backslashreplace")

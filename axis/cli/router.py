@@ -1,6 +1,5 @@
 """`axis router`: the router role alone, for a site whose broker runs elsewhere."""
 
-import os
 import re
 from contextlib import suppress
 from dataclasses import replace
@@ -64,8 +63,6 @@ def run(
 ) -> None:
     """Chạy riêng bộ định tuyến. Run the router role alone."""
     installation = settings.load(data.absolute())
-    # As services do: the folder in which the command was run may be closed to it, or vanish, and workers start there.
-    os.chdir(installation.folder)
     router = installation.router
     if workers is not None:
         router = replace(router, workers=workers)

@@ -5,10 +5,8 @@ Every consumer reads committed records only and commits nothing by itself.
 """
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from math import inf
 from typing import Any, Final, Self, TypeVar
 
 import structlog
@@ -40,7 +38,7 @@ _log = structlog.stdlib.get_logger(__name__)
 Revoke = Callable[[Collection[PartitionId]], Awaitable[None]]
 
 
-class GroupReader:
+class GroupReader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has no types
     """The group member of a router: partitions come and go, positions are the router's to set.
 
     Args:
@@ -82,7 +80,7 @@ class GroupReader:
         Raises:
             Unavailable: no broker answers.
         """
-        self._consumer.subscribe(self._topics, listener=_Listener(self))
+        self._consumer.subscribe(self._topics, listener=self)
         await _within(self._consumer.start(), self._deadline, "joining the router group")
         # By default whatever one task has not taken yet keeps the others' partitions from being asked for.
         self._consumer._fetcher._prefetch_backoff = 0.0  # noqa: SLF001 - no option
@@ -105,10 +103,8 @@ class GroupReader:
         To be called after the task's transaction was opened: only then is the committed position final.
         """
         positions: dict[PartitionId, int] = {}
-        tps = [TopicPartition(place.topic, place.partition) for place in places]
-        beginnings = await _within(
-            self._consumer.beginning_offsets(tps), self._deadline, "reading beginnings"
-        )
+        tps = [_tp(place) for place in places]
+        beginnings = await _within(self._consumer.beginning_offsets(tps), self._deadline, "asking beginnings")
         for place, tp in zip(places, tps, strict=True):
             committed = await _within(self._consumer.committed(tp), self._deadline, "reading a position")
             position = beginnings[tp] if committed is None else max(committed, beginnings[tp])
@@ -123,15 +119,13 @@ class GroupReader:
                 )
             self._consumer.seek(tp, position)
             positions[place] = position
-        self._consumer.resume(*(TopicPartition(place.topic, place.partition) for place in places))
+        self._consumer.resume(*tps)
         return positions
 
     def pause(self, places: Collection[PartitionId]) -> None:
         """Stop the flow of partitions that are still assigned."""
         held = self._consumer.assignment()
-        self._consumer.pause(
-            *(tp for place in places if (tp := TopicPartition(place.topic, place.partition)) in held)
-        )
+        self._consumer.pause(*held.intersection(map(_tp, places)))
 
     async def take(self, place: PartitionId, limit: int, wait_seconds: float) -> Sequence[Record]:
         """Return up to `limit` records of a partition, in its order; none after the wait.
@@ -143,7 +137,7 @@ class GroupReader:
             # The consumer would wait for the rebalance, and the rebalance for the task that asks.
             await asyncio.sleep(wait_seconds)
             return ()
-        tp = TopicPartition(place.topic, place.partition)
+        tp = _tp(place)
         taken: list[Record] = []
         size, wait = 0, wait_seconds
         # A few at a time: compressed records may be many times as large as what was fetched.
@@ -161,43 +155,45 @@ class GroupReader:
             wait = 0
         return taken
 
-    def lag(self, place: PartitionId) -> int:
-        """Return how many records wait behind the reader's position, as far as the last fetch told."""
-        tp = TopicPartition(place.topic, place.partition)
+    def lag(self, place: PartitionId) -> int | None:
+        """Return how many records wait behind the reader's position, as far as the last fetch told; None when none did.
+
+        Of a partition that is paused nobody tells more: what was known to wait still does, and no more is known.
+        """
+        tp = _tp(place)
         if tp not in self._consumer.assignment() or (end := self._consumer.last_stable_offset(tp)) is None:
-            return 0
+            return None
         state = self._consumer._subscription.subscription.assignment.state_value(tp)  # noqa: SLF001 - position() waits
-        return max(0, end - state.position) if state.has_valid_position else 0
+        waiting = max(0, end - state.position) if state.has_valid_position else 0
+        return None if state.paused and not waiting else waiting
 
-    def silent_seconds(self) -> float:
-        """Return how long ago a broker last answered about a partition that is read here; 0 where none is."""
-        polls = map(self._consumer.last_poll_timestamp, self._consumer.assignment())
-        return max(0.0, time.time() - max((each for each in polls if each), default=inf) / 1000)
-
-    async def _assigned(self, places: Collection[PartitionId]) -> None:
-        self.pause(places)
-        self._held = frozenset(places)
-        self.joined = True
-        self.changed.set()
-
-    async def _revoked(self, places: Collection[PartitionId]) -> None:
-        # The consumer shows the old assignment until it has the new one; a task that starts on it would fence the one
-        # that has the partition next.
-        self._held = frozenset()
-        self.joined = False
-        await self._on_revoke(places)
-        self.changed.set()
-
-
-class _Listener(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has no types
-    def __init__(self, reader: GroupReader) -> None:
-        self._reader = reader
+    def asked(self) -> Mapping[PartitionId, int | None]:
+        """Return the partitions that a broker is asked about now, each with a mark that changes with every answer."""
+        held, waiting = self._consumer.assignment(), self._consumer._fetcher._records  # noqa: SLF001 - nothing tells it
+        return {
+            place: self._consumer.last_poll_timestamp(tp)
+            for place in self._held
+            if (tp := _tp(place)) in held and tp not in waiting and tp not in self._consumer.paused()
+        }
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
-        await self._reader._assigned([PartitionId(tp.topic, tp.partition) for tp in assigned])  # noqa: SLF001
+        """Take in what the group gave: for aiokafka to call."""
+        self._held = frozenset(PartitionId(tp.topic, tp.partition) for tp in assigned)
+        self.pause(self._held)
+        self.joined = True
+        self.changed.set()
+        if not assigned:
+            _log.warning(
+                "router_idle", mend="there are more routers than partitions of a lane: this one only waits"
+            )
 
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
-        await self._reader._revoked([PartitionId(tp.topic, tp.partition) for tp in revoked])  # noqa: SLF001
+        """Let go of everything: for aiokafka to call."""
+        # The consumer shows the old assignment until it has the new one: starting there would fence who has it next.
+        self._held = frozenset()
+        self.joined = False
+        await self._on_revoke([PartitionId(tp.topic, tp.partition) for tp in revoked])
+        self.changed.set()
 
 
 class PartitionReader:
@@ -244,17 +240,17 @@ class PartitionReader:
 
     async def beginning(self, place: PartitionId) -> int:
         """Return the first offset that is still kept."""
-        tp = TopicPartition(place.topic, place.partition)
+        tp = _tp(place)
         return int((await _within(self._consumer.beginning_offsets([tp]), self._deadline, place.topic))[tp])
 
     async def end(self, place: PartitionId) -> int:
         """Return the offset after the last committed record."""
-        tp = TopicPartition(place.topic, place.partition)
+        tp = _tp(place)
         return int((await _within(self._consumer.end_offsets([tp]), self._deadline, place.topic))[tp])
 
     async def offset_at(self, place: PartitionId, at: datetime) -> int:
         """Return the offset of the first record appended at or after a moment; the end where there is none."""
-        tp = TopicPartition(place.topic, place.partition)
+        tp = _tp(place)
         call = self._consumer.offsets_for_times({tp: int(at.timestamp() * 1000)})
         found = (await _within(call, self._deadline, place.topic))[tp]
         return int(found.offset) if found is not None else await self.end(place)
@@ -278,7 +274,7 @@ class PartitionReader:
         self, starts: Mapping[PartitionId, int], wait_ms: int, fetch_wait_ms: int, *, moves: bool = True
     ) -> AsyncIterator[Sequence[Record]]:
         self._consumer._fetcher._fetch_max_wait_ms = fetch_wait_ms  # noqa: SLF001 - an option of the whole consumer
-        tps = {TopicPartition(place.topic, place.partition): start for place, start in starts.items()}
+        tps = {_tp(place): start for place, start in starts.items()}
         self._consumer.assign(list(tps))
         for tp, start in tps.items():
             self._consumer.seek(tp, start)
@@ -341,10 +337,14 @@ class PartitionReader:
         positions = {}
         for place in places:
             # Control records at the end are never handed out, so the position is asked, not the last record.
-            position = await self._consumer.position(TopicPartition(place.topic, place.partition))
+            position = await self._consumer.position(_tp(place))
             if position < ends[place]:
                 positions[place] = position
         return positions
+
+
+def _tp(place: PartitionId) -> TopicPartition:
+    return TopicPartition(place.topic, place.partition)
 
 
 async def _stop(consumer: AIOKafkaConsumer) -> None:

@@ -9,10 +9,12 @@ import http.client
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from http import HTTPStatus
 from math import inf
 from threading import Lock
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from prometheus_client import Metric
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST
@@ -45,13 +47,18 @@ class Gathering(Collector):
         self.names = tuple(names)
         self._role = role
         self._ports: dict[str, int] = {}
+        self._ended: set[str] = set()
         self._turn = Lock()
         self._gathered: tuple[Metric, ...] = ()
         self._gathered_at = -inf
 
     def listens(self, name: str, port: int | None) -> None:
         """Note at which port of loopback a worker serves its telemetry; None when it does no more."""
-        self._ports.pop(name, None) if port is None else self._ports.update({name: port})
+        if port is None:
+            self._ports.pop(name, None)
+            self._ended.add(name)
+        else:
+            self._ports[name] = port
         self._gathered_at = -inf
 
     def collect(self) -> Iterator[Metric]:
@@ -66,8 +73,7 @@ class Gathering(Collector):
 
     def _gather(self) -> Iterable[Metric]:
         families: dict[str, Metric] = {}
-        for name in self.names:
-            answer = self._told(name, "/metrics", _families)
+        for name, answer in self._told(self.names, "/metrics", _families):
             if answer is None:
                 # The address answers for all workers, so Prometheus would not see that one stands still.
                 ready = families.setdefault(READY, Metric(READY, READY_HELP, "gauge"))
@@ -83,31 +89,37 @@ class Gathering(Collector):
         return families.values()
 
     def liveness(self) -> Check:
-        """Return whether the event loop of every worker turned lately; otherwise that of the first whose did not."""
-        checks = [check for check in self.readiness().checks if check.name.endswith(EVENT_LOOP_CHECK)]
-        return next((check for check in checks if not check.passed), checks[0])
+        """Return whether the event loop of every worker turned lately; otherwise that of the first whose did not.
+
+        One that is starting, or has ended, does not count: a new start would not help it.
+        """
+        checks = [
+            check for check in self._checks(tuple(self._ports)) if check.name.endswith(EVENT_LOOP_CHECK)
+        ]
+        alive = checks[0] if checks else Check(EVENT_LOOP_CHECK, True, "no worker serves now", _EXPECTED)
+        return next((check for check in checks if not check.passed), alive)
 
     def readiness(self) -> Readiness:
         """Return all checks of all workers, each under `worker <name> <check>`."""
-        return Readiness(
-            self._role,
-            tuple(
-                Check(
-                    f"{WORKER_LABEL} {name} {check['name']}", check["passed"], check["got"], check["expected"]
-                )
-                for name in self.names
-                for check in self._checks(name)
-            ),
-        )
+        return Readiness(self._role, tuple(self._checks(self.names)))
 
-    def _checks(self, name: str) -> Sequence[dict[str, Any]]:
-        checks = self._told(name, "/readyz", _checks)
-        if checks is None:
-            got = "none" if name in self._ports else "not started yet"
-            return [{"name": EVENT_LOOP_CHECK, "passed": False, "got": got, "expected": _EXPECTED}]
-        return checks
+    def _checks(self, names: Sequence[str]) -> Iterator[Check]:
+        for name, checks in self._told(names, "/readyz", _checks):
+            for check in checks or [self._silent(name)]:
+                yield replace(check, name=f"{WORKER_LABEL} {name} {check.name}")
 
-    def _told(self, name: str, path: str, read: Callable[[str], _T]) -> _T | None:
+    def _silent(self, name: str) -> Check:
+        got = "none" if name in self._ports else "it has ended" if name in self._ended else "not started yet"
+        return Check(EVENT_LOOP_CHECK, False, got, _EXPECTED)
+
+    def _told(
+        self, names: Sequence[str], path: str, read: Callable[[str], _T]
+    ) -> Iterable[tuple[str, _T | None]]:
+        """Return what each worker tells; all are asked at once, because several that stand still cost as much as one."""
+        with ThreadPoolExecutor(max(1, len(names))) as pool:
+            return list(zip(names, pool.map(lambda name: self._read(name, path, read), names), strict=True))
+
+    def _read(self, name: str, path: str, read: Callable[[str], _T]) -> _T | None:
         """Return what a worker tells; None when it does not, or nothing that can be read."""
         answer = self._ask(name, path)
         try:
@@ -137,6 +149,5 @@ def _families(text: str) -> list[Metric]:
     return list(text_string_to_metric_families(text))  # type: ignore[no-untyped-call] # it has no types
 
 
-def _checks(text: str) -> Sequence[dict[str, Any]]:
-    checks: Sequence[dict[str, Any]] = json.loads(text)["checks"]
-    return checks
+def _checks(text: str) -> list[Check]:
+    return [Check(**check) for check in json.loads(text)["checks"]]

@@ -78,6 +78,10 @@ def label_text(value: object) -> str:
             return str(value)
 
 
+def _label_texts(key: object) -> Iterable[str]:
+    return map(label_text, key if isinstance(key, tuple) else (key,))
+
+
 class Children(dict[_K, _M], Generic[_K, _M]):
     """The children of one metric, by enum member or tuple of members.
 
@@ -92,14 +96,13 @@ class Children(dict[_K, _M], Generic[_K, _M]):
             self[key] = self.__missing__(key)
 
     def __missing__(self, key: _K) -> _M:
-        members = key if isinstance(key, tuple) else (key,)
-        self[key] = child = self._parent.labels(*map(label_text, members))
+        self[key] = child = self._parent.labels(*_label_texts(key))
         return child
 
-    def forget(self) -> None:
-        """Show none of them, until one is set again."""
-        self._parent.clear()
-        self.clear()
+    def forget(self, key: _K) -> None:
+        """Show this one no more, until it is set again."""
+        if self.pop(key, None) is not None:
+            self._parent.remove(*_label_texts(key))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """What a router's group member promises about positions, with a real broker."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
 from uuid import uuid4
 
 import pytest
@@ -13,6 +14,7 @@ from axis.connection import connect_as
 from axis.consumers.kafka import GroupReader
 from axis.ports import PartitionId
 from axis.testing.broker import ADMIN_NAME, Broker
+from tests.fault.routers import eventually
 
 pytestmark = pytest.mark.kafka
 
@@ -39,23 +41,46 @@ async def nothing(_: Collection[PartitionId]) -> None:
     """Let partitions go."""
 
 
-async def test_submissions_that_were_removed_undecided_are_named(broker: Broker) -> None:
-    """The router goes on with what is there, and an operator reads which offsets nobody will ever decide."""
-    group = f"router-{uuid4().hex[:8]}"
-    place = await asyncio.to_thread(shortened, broker, group)
-    reader = GroupReader(
-        connect_as(ADMIN_NAME, broker.settings(ADMIN_NAME), "test"), [place.topic], group, nothing
-    )
+@asynccontextmanager
+async def member(broker: Broker, place: PartitionId, group: str) -> AsyncIterator[GroupReader]:
+    """Give a group member to which the partition is assigned; everything must be over in a while."""
+    connection = connect_as(ADMIN_NAME, broker.settings(ADMIN_NAME), "test")
+    reader = GroupReader(connection, [place.topic], group, nothing)
     await reader.start()
     try:
         async with asyncio.timeout(WAIT_SECONDS):
             while not reader.owns([place]):
                 await reader.changed.wait()
-            with capture_logs() as logs:
-                assert await reader.rewind([place]) == {place: 3}
-            taken = await reader.take(place, 10, WAIT_SECONDS)
+            yield reader
     finally:
         await reader.stop()
+
+
+async def test_submissions_that_were_removed_undecided_are_named(broker: Broker) -> None:
+    """The router goes on with what is there, and an operator reads which offsets nobody will ever decide."""
+    group = f"router-{uuid4().hex[:8]}"
+    place = await asyncio.to_thread(shortened, broker, group)
+    async with member(broker, place, group) as reader:
+        with capture_logs() as logs:
+            assert await reader.rewind([place]) == {place: 3}
+        taken = await reader.take(place, 10, WAIT_SECONDS)
     assert [record.value for record in taken] == [b"3", b"4"]
     [named] = [each for each in logs if each["event"] == "submissions_removed"]
     assert (named["topic"], named["partition"], named["offset"], named["count"]) == (place.topic, 0, 1, 2)
+
+
+async def test_what_is_known_of_a_partition_is_what_a_broker_was_asked_for(broker: Broker) -> None:
+    """Paused, nothing is known; flowing, each answer leaves a new mark, an empty one as well; full, nobody asks."""
+    group = f"router-{uuid4().hex[:8]}"
+    place = await asyncio.to_thread(shortened, broker, group)
+    async with member(broker, place, group) as reader:
+        assert (reader.asked(), reader.lag(place)) == ({}, None)
+        await reader.rewind([place])
+        await eventually(lambda: reader.lag(place) == 2, "two records are known to wait")
+        assert reader.asked() == {}
+        await reader.take(place, 10, WAIT_SECONDS)
+        before = reader.asked()[place]
+        await eventually(lambda: reader.asked() != {place: before}, "an empty answer leaves its mark")
+        assert reader.lag(place) == 0
+        reader.pause([place])
+        assert (reader.asked(), reader.lag(place)) == ({}, None)

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from axis.apps import gauges
 from axis.apps.router import NewTransaction, Router
 from axis.clock import SystemClock
 from axis.core.envelope import Lane
@@ -161,7 +160,7 @@ async def test_a_router_that_has_lost_its_broker_says_so_though_nothing_waits(
     site: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While nobody can submit anything either, it is not ready and shows no lag; afterwards both are as before."""
-    monkeypatch.setattr(gauges, "_SILENT_SECONDS", 2.0)
+    monkeypatch.setattr("axis.apps.router.silence_limit", lambda _: 2.0)
 
     async def shown(ready: float, records: float | None) -> bool:
         return (await value(port, "axis_ready"), await lag(port, "records")) == (ready, records)

@@ -219,6 +219,26 @@ async def test_a_worker_that_stands_still_is_not_waited_for_for_ever(
     await bury_dead_members(site.settings)
 
 
+async def test_a_worker_that_does_not_end_is_not_said_to_have_died(
+    site: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who had to be killed after a stop is told so: an administrator looks for what held it, not for memory."""
+    monkeypatch.setattr(worker, "_LEAST_GRACE_SECONDS", 1.0)
+    router = RouterWorkers(impatient(site.settings), "slow", 2)
+    ready = asyncio.Event()
+    running = asyncio.create_task(router.run(lambda _port: ready.set()))
+    await asyncio.wait_for(ready.wait(), READY_SECONDS)
+    still, _ = children()
+    os.kill(still, signal.SIGSTOP)
+    router.stop()
+    with pytest.raises(
+        Unavailable, match=r"worker router-slow-0 did not end within \d+ s after it was asked"
+    ):
+        await asyncio.wait_for(running, READY_SECONDS)
+    assert gone([still])
+    await bury_dead_members(site.settings)
+
+
 async def test_a_worker_that_cannot_be_started_takes_the_others_along(
     site: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -328,6 +348,18 @@ async def test_the_working_folder_may_be_gone(site: Installation, tmp_path: Path
     )
     assert (ran.returncode, "Traceback" in ran.stderr) == (2, False), ran.stderr
     assert str(tmp_path / f"{site.settings.node}.pem") in ran.stderr
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_closed_standard_error_ends_nothing(site: Installation, tmp_path: Path, workers: int) -> None:
+    """Who wants to hear nothing gets the status all the same: that of the key that is missing."""
+    changed(
+        site.settings, tmp_path, router=RouterSettings(workers=workers), signatures=keyless(site, tmp_path)
+    )
+    program = Path(sys.executable).with_name("axis")
+    command = ("sh", "-c", f"exec '{program}' router --data '{tmp_path}' 2>&-")
+    ran = await asyncio.to_thread(subprocess.run, command, capture_output=True, timeout=COMMAND_SECONDS)
+    assert (ran.returncode, ran.stdout) == (2, b"")
 
 
 @pytest.mark.parametrize("workers", [1, 2])

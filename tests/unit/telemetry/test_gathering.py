@@ -3,9 +3,9 @@
 import json
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
+from dataclasses import asdict, dataclass
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
+from threading import Barrier, Thread
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -17,7 +17,7 @@ from axis.core.disposition import Disposition
 from axis.core.envelope import Urgency
 from axis.telemetry.exposition import TelemetryServer, process_registry
 from axis.telemetry.gathering import Gathering
-from axis.telemetry.health import Health
+from axis.telemetry.health import Check, Health
 from axis.telemetry.metrics import Metrics
 from axis.telemetry.vocabulary import TransactionResult
 from tests.unit.telemetry.conftest import Promtool
@@ -139,6 +139,30 @@ def test_a_worker_that_does_not_answer_is_not_alive(gathering: Gathering, port: 
     assert text.count("# TYPE axis_ready gauge\n") == 1
 
 
+def test_all_workers_are_asked_at_once(gathering: Gathering) -> None:
+    """Several that stand still take no longer than one: each of these answers only once the other was asked, too."""
+    both = Barrier(2)
+
+    class Waiting(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            both.wait(10)
+            self.send_response(503)
+            self.end_headers()
+            self.wfile.write(
+                json.dumps({"checks": [asdict(Check("event_loop", True, "turns", "turns"))]}).encode()
+            )
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer((HOST, 0), Waiting) as waiting:
+        Thread(target=waiting.serve_forever, daemon=True).start()
+        for name in gathering.names:
+            gathering.listens(name, waiting.server_port)
+        assert [check.got for check in gathering.readiness().checks] == ["turns", "turns"]
+        waiting.shutdown()
+
+
 @pytest.mark.parametrize("body", [b"\xff\xfe", b"no metrics\n", b"[]", b"{}"])
 def test_whoever_else_answers_at_a_workers_port_is_not_believed(
     gathering: Gathering, port: int, body: bytes
@@ -161,7 +185,9 @@ def test_whoever_else_answers_at_a_workers_port_is_not_believed(
         assert get(port, "/healthz")[0] == get(port, "/readyz")[0] == 503
         _, text = get(port, "/metrics")
         gathering.listens("0", None)
-        assert json.loads(get(port, "/healthz")[1])["got"] == "not started yet"
+        status, answer = get(port, "/readyz")
+        assert (status, json.loads(answer)["failing"]) == (503, ["worker 0 event_loop"])
+        assert "it has ended" in answer
         impostor.shutdown()
     assert 'axis_ready{worker="0"} 0.0' in text
     assert 'axis_ready{worker="1"} 1.0' in text
@@ -174,10 +200,14 @@ def test_who_asks_at_once_again_gets_the_same(workers: list[Worker], gathering: 
     assert list(gathering.collect()) == before
 
 
-def test_before_the_workers_listen_the_role_is_not_alive() -> None:
-    """What was not started yet is told apart from what does not answer."""
+def test_a_worker_that_starts_or_has_ended_is_no_reason_to_restart(gathering: Gathering) -> None:
+    """Neither is ready, and both are told apart from one that does not answer; the role lives as long as the others do."""
+    gathering.listens("0", None)
+    assert gathering.liveness().passed
+    assert [check.got for check in gathering.readiness().failing] == ["it has ended"]
     gathered = Gathering("router", ["0"])
-    assert (gathered.liveness().passed, gathered.liveness().got) == (False, "not started yet")
+    assert gathered.liveness().passed
+    assert [check.got for check in gathered.readiness().failing] == ["not started yet"]
     (ready,) = gathered.collect()
     assert [(sample.name, sample.labels, sample.value) for sample in ready.samples] == [
         ("axis_ready", {"worker": "0"}, 0.0)

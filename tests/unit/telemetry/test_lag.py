@@ -1,18 +1,19 @@
 """The lag of the lanes: what a process has taken and not committed, and what waits behind it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
 import pytest
 from prometheus_client import CollectorRegistry
 
-from axis.apps.gauges import RouterGauges
+from axis.apps.gauges import BROKER_CHECK, RouterGauges
+from axis.apps.silence import silence_limit
 from axis.apps.uncommitted import Uncommitted
 from axis.consumers.kafka import GroupReader
 from axis.core.topics import SUBMISSIONS_EXPRESS, SUBMISSIONS_STANDARD
 from axis.ports import Clock, DirectorySource, PartitionId, Record
-from axis.telemetry.health import Health
+from axis.telemetry.health import Check, Health
 from axis.telemetry.metrics import Metrics
 
 NOW = datetime(2026, 11, 23, 8, tzinfo=UTC)
@@ -27,39 +28,69 @@ def record(place: PartitionId, offset: int, age_seconds: float = 0) -> Record:
 
 
 class Reader:
-    """What a group member knows: its partitions, and how many records wait to be taken."""
+    """What a group member knows: its partitions, and how many records wait to be taken, where anybody told."""
 
-    def __init__(self, waiting: Mapping[PartitionId, int]) -> None:
+    def __init__(self, waiting: Mapping[PartitionId, int | None]) -> None:
         self.waiting = dict(waiting)
+        self.joined = True
+        self.marks: dict[PartitionId, int | None] = {}
 
     def assignment(self) -> frozenset[PartitionId]:
         """Return the partitions."""
         return frozenset(self.waiting)
 
-    def lag(self, place: PartitionId) -> int:
+    def lag(self, place: PartitionId) -> int | None:
         """Return how many records wait."""
         return self.waiting[place]
+
+    def asked(self) -> Mapping[PartitionId, int | None]:
+        """Return what brokers are asked about."""
+        return self.marks
 
 
 class Bench:
     """Gauges on a reader, and the samples that they show."""
 
-    def __init__(self, waiting: Mapping[PartitionId, int]) -> None:
+    def __init__(self, waiting: Mapping[PartitionId, int | None]) -> None:
         self.reader, self.held = Reader(waiting), Uncommitted()
         self._registry = CollectorRegistry()
         metrics = Metrics(self._registry)
+        self.health = Health("router", {BROKER_CHECK: "an answer"}, metrics)
         self._gauges = RouterGauges(
             cast("GroupReader", self.reader),
             self.held,
             cast("DirectorySource", None),
             cast("Clock", None),
             metrics,
-            Health("router", {}, metrics),
+            self.health,
+            silence_limit_seconds=0.0,
         )
 
-    def lag(self, after_seconds: float = 0, topic: str = "submissions-standard") -> tuple[float, float]:
+    def silent(self) -> tuple[PartitionId, ...]:
+        """Measure which partitions no broker answers about."""
+        return tuple(self._gauges._measure_silence())
+
+    def check(self) -> Check:
+        """Return what the router's readiness says about brokers."""
+        return next(check for check in self.health.readiness().checks if check.name == BROKER_CHECK)
+
+    def unknown(self, silent: Collection[PartitionId] = (), topic: str = "submissions-standard") -> bool:
+        """Measure; return whether nothing is shown of a lane."""
+        self._gauges._measure_lag(NOW, silent)
+        labels = {"group": "router", "topic": topic}
+        return [
+            self._registry.get_sample_value(f"axis_consumer_lag_{unit}", labels)
+            for unit in ("records", "seconds")
+        ] == [None, None]
+
+    def lag(
+        self,
+        after_seconds: float = 0,
+        topic: str = "submissions-standard",
+        silent: Collection[PartitionId] = (),
+    ) -> tuple[float, float]:
         """Measure some time after `NOW`; return the records and the age in seconds."""
-        self._gauges._measure_lag(NOW + timedelta(seconds=after_seconds))
+        self._gauges._measure_lag(NOW + timedelta(seconds=after_seconds), silent)
         labels = {"group": "router", "topic": topic}
         records, seconds = (
             self._registry.get_sample_value(f"axis_consumer_lag_{unit}", labels)
@@ -136,3 +167,48 @@ def test_a_partition_that_went_away_takes_its_age_along(bench: Bench) -> None:
     assert bench.lag(10) == (0, 0)
     bench.reader.waiting[STANDARD] = 5
     assert bench.lag(20) == (5, 0)
+
+
+def test_where_more_may_wait_than_is_known_nothing_is_not_shown_as_none(bench: Bench) -> None:
+    """A lane shows nothing where no broker has told, tells no more, or nobody knows yet what is owned; the other does."""
+    assert bench.unknown(silent=[OTHER])
+    assert bench.lag(topic="submissions-express") == (0, 0)
+    assert bench.lag() == (0, 0)
+    bench.reader.waiting[OTHER] = None
+    assert bench.unknown()
+    bench.reader.waiting[OTHER] = 0
+    bench.reader.joined = False
+    assert bench.unknown()
+
+
+def test_what_is_known_to_wait_stays_shown_and_gets_older(bench: Bench) -> None:
+    """While no broker answers, what is in hand and what was seen to wait is the least there is."""
+    bench.held.take([record(STANDARD, 7, 40)])
+    assert bench.lag(10, silent=[STANDARD, OTHER, EXPRESS]) == (1, 50)
+    bench.reader.waiting[EXPRESS] = 3
+    assert bench.lag(10, "submissions-express", silent=[EXPRESS]) == (3, 0)
+    assert bench.lag(100, "submissions-express", silent=[EXPRESS]) == (3, 90)
+
+
+def test_one_partition_that_nobody_answers_about_is_named_though_others_are_answered(bench: Bench) -> None:
+    """One leader out of reach is enough not to be ready; what is not asked about, because it is full, is no silence."""
+    bench.reader.marks = {STANDARD: 1, OTHER: 1}
+    assert bench.silent() == ()
+    assert bench.check().passed
+    bench.reader.marks = {STANDARD: 2, OTHER: 1}
+    assert bench.silent() == (OTHER,)
+    assert not bench.check().passed
+    assert bench.check().got.startswith("no answer about axis.submissions.standard/4 for ")
+    bench.reader.marks = {STANDARD: 3}
+    assert bench.silent() == ()
+    bench.reader.marks = {STANDARD: 4, OTHER: 1}
+    assert bench.silent() == ()
+    bench.reader.marks = {}
+    assert bench.silent() == ()
+    assert (bench.check().passed, bench.check().got) == (True, "nothing to ask now")
+
+
+def test_over_a_slow_link_more_silence_is_normal() -> None:
+    """Who gives requests more time gives answers more time, too."""
+    assert silence_limit(10) == 30
+    assert silence_limit(60) == 120
