@@ -28,6 +28,11 @@ from axis.telemetry.vocabulary import (
 
 _NAME: Final = "axis.router"
 _log = structlog.stdlib.get_logger(_NAME)
+_OUTCOMES: Final = {
+    ReceiptStatus.ARRIVED: DeliveryOutcome.FETCHED,
+    ReceiptStatus.DECLINED: DeliveryOutcome.REFUSED,
+}
+"""How a delivery ended, by the status that its recipient attests; the others are about what came of the document."""
 
 
 class RouterObserver:
@@ -146,7 +151,8 @@ class RouterObserver:
             case Disposition.ACCEPTED:
                 self._count_accepted(judgement)
             case Disposition.REFUSED if judgement.reason is not None:
-                metrics.refusals[Stage.ROUTE, judgement.reason].inc()
+                stage = Stage.VERIFY if judgement.examined else Stage.ROUTE
+                metrics.refusals[stage, judgement.reason].inc()
                 if judgement.reason is Reason.MESSAGE_ID_CONFLICT:
                     metrics.duplicates_suppressed[Stage.ROUTE, DuplicateKind.CONFLICTING].inc()
             case Disposition.QUARANTINED if judgement.reason is not None:
@@ -162,8 +168,18 @@ class RouterObserver:
         status = ReceiptStatus(judgement.status or ReceiptStatus.NONE)
         self._metrics.receipts[judgement.receipt, status].inc()
         self._metrics.receipt_latency_seconds[status].observe(latency)
-        if status is ReceiptStatus.ARRIVED:
-            self._metrics.deliveries[DeliveryOutcome.FETCHED].inc()
+        if (outcome := _OUTCOMES.get(status)) is not None:
+            self._metrics.deliveries[outcome].inc()
+        document = judgement.document
+        if (
+            status is ReceiptStatus.ARRIVED
+            and document
+            and document.urgency is not None
+            and document.submitted_at
+        ):
+            # By the broker's clock, as the document's own append was; not by that of whoever attests it.
+            taken = judgement.record.appended_at - document.submitted_at
+            self._metrics.delivery_latency_seconds[document.urgency].observe(max(0.0, taken.total_seconds()))
 
     def _count_accepted(self, judgement: Judgement) -> None:
         metrics = self._metrics

@@ -45,9 +45,11 @@ class Judgement:
         signer: who submitted it; None when nobody is established.
         recipients: the inboxes it was copied to.
         part_sizes: of an accepted envelope, in bytes.
+        examined: whether the examination found what is wrong, so that nothing was left to decide.
         seconds: time spent on examining it.
         receipt: the event of the receipt that was made or forwarded; None where there was none.
         status: edXML status code of a recipient's receipt that was forwarded.
+        document: what was decided about the document that such a receipt is about.
     """
 
     record: Record
@@ -61,6 +63,8 @@ class Judgement:
     part_sizes: tuple[int, ...] = ()
     seconds: float = 0.0
     status: str | None = None
+    document: Decision | None = None
+    examined: bool = False
 
 
 @dataclass(slots=True)
@@ -177,6 +181,7 @@ class Decider:
         fault = fault or _expired(verified, batch.now)
         outcomes = () if fault else each.outcomes
         message_id = message_id_of(each)
+        urgency = verified.header.urgency if verified.header else None
         event = Event.SUBMISSION_REJECTION if fault else Event.SUBMISSION_ACCEPTANCE
         receipt = self._attest(batch, each, verified, event, verified.signer, outcomes, fault)
         value = each.record.value
@@ -187,7 +192,8 @@ class Decider:
             batch.plan.write(Append(inbox_topic(code), 0, name, value))
         self._publish(batch, verified.signer if each.answerable else None, name, receipt)
         if key is not None and (fault is None or fault.reason not in UNREMEMBERED):
-            _remember(batch, key, each.record.partition, Decision(verified.digest, receipt))
+            decision = Decision(verified.digest, receipt, urgency, each.record.appended_at)
+            _remember(batch, key, each.record.partition, decision)
         batch.plan.judgements.append(
             Judgement(
                 each.record,
@@ -195,11 +201,12 @@ class Decider:
                 Reason(fault.reason) if fault else None,
                 verified.signer,
                 message_id,
-                verified.header.urgency if verified.header else None,
+                urgency,
                 recipients,
                 event,
                 tuple(part.size for part in verified.envelope.parts),
                 each.seconds,
+                examined=fault is not None and fault is each.fault,
             )
         )
 
@@ -216,8 +223,8 @@ class Decider:
                 Reason.MESSAGE_ID_CONFLICT,
                 f"another receipt of this status is recorded: {prior.digest.hex()}",
             )
-        if fault is None:
-            fault = self._fault_against(batch.known.get(consignment_key_of(each) or ""), verified)
+        document = batch.known.get(consignment_key_of(each) or "")
+        fault = fault or self._fault_against(document, verified)
         name = (message_id_of(each) or verified.digest.hex()).encode()
         if fault is None and key is not None:
             value = each.record.value
@@ -238,6 +245,8 @@ class Decider:
                 message_id_of(each),
                 receipt=Event.SUBMISSION_REJECTION if fault else receipt.event,
                 status=None if fault else receipt.status,
+                document=None if fault else document,
+                examined=fault is not None and fault is each.fault,
             )
         )
 

@@ -12,7 +12,7 @@ from axis.core.addressing import OrganisationCode
 from axis.core.directory import Directory
 from axis.core.disposition import Reason
 from axis.core.document_types import DOCUMENT_TYPES
-from axis.core.envelope import Header, is_message_id
+from axis.core.envelope import DOCUMENT_KIND, Header, is_message_id
 from axis.core.part_names import fault_in_name
 from axis.core.policy import AcceptancePolicy
 from axis.errors import Refused
@@ -89,6 +89,8 @@ def check_fields(header: Header) -> None:
             raise Refused(
                 Reason.HEADER_MALFORMED, f"{name} has {len(text)} characters, expected at most {limit}"
             )
+    if header.kind != DOCUMENT_KIND:
+        raise Refused(Reason.HEADER_MALFORMED, f"kind {header.kind!a:.40}, expected {DOCUMENT_KIND!a}")
     if not header.document_id:
         raise Refused(Reason.HEADER_MALFORMED, "document_id is empty, expected the document's identity")
     if header.document_type not in DOCUMENT_TYPES:
@@ -96,15 +98,19 @@ def check_fields(header: Header) -> None:
             Reason.HEADER_MALFORMED,
             f"document type {header.document_type!a:.40}, expected one of the 29 codes such as cong-van",
         )
+    _check_times(header)
+    for reference in header.references:
+        if not is_message_id(reference):
+            raise Refused(Reason.HEADER_MALFORMED, "a reference is not a lower-case UUIDv7")
+
+
+def _check_times(header: Header) -> None:
     for name in ("created_at", "due_at", "expires_at"):
         if (at := getattr(header, name)) is not None and not _EARLIEST <= at < _END:
             raise Refused(
                 Reason.HEADER_MALFORMED,
                 f"{name} is {at:%Y-%m-%dT%H:%M:%SZ}, expected a year from {_EARLIEST.year} to {_END.year - 1}",
             )
-    for reference in header.references:
-        if not is_message_id(reference):
-            raise Refused(Reason.HEADER_MALFORMED, "a reference is not a lower-case UUIDv7")
 
 
 def check_recipient_count(header: Header, policy: AcceptancePolicy) -> None:

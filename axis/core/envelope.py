@@ -19,6 +19,9 @@ MessageId = NewType("MessageId", str)
 
 _UUID7: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
+DOCUMENT_KIND: Final = "document"
+"""The only kind of thing that is sent in envelopes so far."""
+
 HEADER_NAME: Final = "header.avro"
 """The name of the header among the parts that the manifest lists."""
 
@@ -65,6 +68,7 @@ class Header:
 
     Attributes:
         environment: the installation it is meant for ("production", "demo", …): a test document never enters production.
+        kind: what is sent, `DOCUMENT_KIND`; a later version may know others, which this one refuses.
         document_id: the document's own identity, which operations on it repeat.
         number: number of the document in its series, digits ("" where it has none yet).
         notation: its notation, e.g. "UBND-VP".
@@ -91,6 +95,7 @@ class Header:
     due_at: datetime | None = None
     expires_at: datetime | None = None
     references: tuple[MessageId, ...] = ()
+    kind: str = DOCUMENT_KIND
 
 
 @dataclass(frozen=True, slots=True)

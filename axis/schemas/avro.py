@@ -52,10 +52,14 @@ class Decision:
     Attributes:
         digest: identity of the envelope or receipt that was submitted.
         receipt: the encoded `SignedReceipt` that answered it; None for a recipient's receipt, which is not answered.
+        urgency: of the document; None where its header cannot be read, for a receipt, or where an older version decided.
+        submitted_at: when the broker took the document; None for a receipt, or where an older version decided.
     """
 
     digest: Digest
     receipt: bytes | None
+    urgency: Urgency | None = None
+    submitted_at: datetime | None = None
 
 
 def encode_envelope(envelope: Envelope) -> bytes:
@@ -88,6 +92,7 @@ def encode_header(header: Header) -> bytes:
             "environment": header.environment,
             "message_id": header.message_id,
             "operation": header.operation.value,
+            "kind": header.kind,
             "document_id": header.document_id,
             "number": header.number,
             "notation": header.notation,
@@ -184,7 +189,13 @@ def encode_quarantine(record: QuarantineRecord) -> bytes:
 def encode_decision(decision: Decision) -> bytes:
     """Return the changelog value of a decision."""
     receipt = binary.NULL if decision.receipt is None else binary.NOT_NULL + binary.content(decision.receipt)
-    return b"".join((_DECISION_PREFIX, decision.digest, receipt))
+    urgency = binary.NULL if decision.urgency is None else binary.NOT_NULL + binary.long(decision.urgency)
+    at = (
+        binary.NULL
+        if decision.submitted_at is None
+        else binary.NOT_NULL + binary.timestamp(decision.submitted_at)
+    )
+    return b"".join((_DECISION_PREFIX, decision.digest, receipt, urgency, at))
 
 
 def decode(value: bytes) -> Envelope | SignedReceipt | QuarantineRecord | Decision:
@@ -203,7 +214,8 @@ def decode(value: bytes) -> Envelope | SignedReceipt | QuarantineRecord | Decisi
         case "quarantine":
             return _quarantine(fields)
         case "decision":
-            return Decision(Digest(fields["digest"]), fields["receipt"])
+            urgency = next((each for each in Urgency if each == fields["urgency"]), None)
+            return Decision(Digest(fields["digest"]), fields["receipt"], urgency, fields["submitted_at"])
         case _:
             raise Refused(
                 Reason.SCHEMA_UNKNOWN, f"got a bare {name}, expected an envelope or a signed receipt"
@@ -222,6 +234,7 @@ def decode_header(value: bytes) -> Header:
             environment=fields["environment"],
             message_id=MessageId(fields["message_id"]),
             operation=Operation(fields["operation"]),
+            kind=fields["kind"],
             document_id=fields["document_id"],
             number=fields["number"],
             notation=fields["notation"],

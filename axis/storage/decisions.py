@@ -7,16 +7,18 @@ foreign file is rebuilt from the beginning.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 from axis.core.digest import Digest
+from axis.core.envelope import Urgency
 from axis.errors import Bilingual
 from axis.schemas.avro import Decision
 from axis.storage.sqlite import Database
 
 # The first version was not numbered: a file of it is taken as it is.
-_VERSIONS: Final = (
+VERSIONS: Final = (
     (
         "CREATE TABLE IF NOT EXISTS origin (changelog TEXT NOT NULL)",
         "CREATE TABLE IF NOT EXISTS position (partition INTEGER PRIMARY KEY, next_offset INTEGER NOT NULL)",
@@ -25,9 +27,15 @@ _VERSIONS: Final = (
             " (key TEXT PRIMARY KEY, partition INTEGER NOT NULL, digest BLOB NOT NULL, receipt BLOB)"
         ),
     ),
+    (
+        "ALTER TABLE decision ADD COLUMN urgency INTEGER",
+        "ALTER TABLE decision ADD COLUMN submitted_ms INTEGER",
+    ),
 )
 # No step is durable: what a power cut takes away stands in the changelog.
 _PRAGMAS: Final = "PRAGMA locking_mode=EXCLUSIVE;"
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
 _KEYS_PER_QUERY: Final = 500
 _NAME: Final = Bilingual("kho quyết định", "decision store")
 _REBUILD: Final = Bilingual(
@@ -49,7 +57,7 @@ class SqliteDecisions:
 
     def __init__(self, path: Path | str, changelog: str) -> None:
         # Used by the thread that decides, and by the one that restores.
-        self._database = Database(path, name=_NAME, pragmas=_PRAGMAS, versions=_VERSIONS, advice=_REBUILD)
+        self._database = Database(path, name=_NAME, pragmas=_PRAGMAS, versions=VERSIONS, advice=_REBUILD)
         self._adopt(changelog)
 
     def lookup(self, keys: Iterable[str]) -> Mapping[str, Decision]:
@@ -60,10 +68,11 @@ class SqliteDecisions:
             some = wanted[start : start + _KEYS_PER_QUERY]
             marks = ",".join("?" * len(some))
             rows = self._database.rows(
-                f"SELECT key, digest, receipt FROM decision WHERE key IN ({marks})",  # noqa: S608 - question marks only
+                "SELECT key, digest, receipt, urgency, submitted_ms FROM decision"  # noqa: S608 - question marks only
+                f" WHERE key IN ({marks})",
                 some,
             )
-            found.update((key, Decision(Digest(digest), receipt)) for key, digest, receipt in rows)
+            found.update((key, _decision(*values)) for key, *values in rows)
         return found
 
     def apply(self, partition: int, decisions: Sequence[tuple[str, Decision]], position: int) -> None:
@@ -74,8 +83,8 @@ class SqliteDecisions:
         """
         with self._database.together():
             self._database.change_each(
-                "INSERT OR REPLACE INTO decision VALUES (?, ?, ?, ?)",
-                [(key, partition, decision.digest, decision.receipt) for key, decision in decisions],
+                "INSERT OR REPLACE INTO decision VALUES (?, ?, ?, ?, ?, ?)",
+                [(key, partition, *_values(decision)) for key, decision in decisions],
             )
             self._database.change(
                 "INSERT INTO position VALUES (?, ?) ON CONFLICT (partition) DO UPDATE SET next_offset = ?",
@@ -105,3 +114,20 @@ class SqliteDecisions:
             for table in ("origin", "decision", "position"):
                 self._database.change(f"DELETE FROM {table}")  # noqa: S608 - names of our own
             self._database.change("INSERT INTO origin VALUES (?)", (changelog,))
+
+
+def _values(decision: Decision) -> tuple[bytes, bytes | None, int | None, int | None]:
+    at = decision.submitted_at
+    submitted_ms = None if at is None else (at - _EPOCH) // _MILLISECOND
+    return decision.digest, decision.receipt, decision.urgency, submitted_ms
+
+
+def _decision(
+    digest: bytes, receipt: bytes | None, urgency: int | None, submitted_ms: int | None
+) -> Decision:
+    return Decision(
+        Digest(digest),
+        receipt,
+        None if urgency is None else Urgency(urgency),
+        None if submitted_ms is None else _EPOCH + submitted_ms * _MILLISECOND,
+    )

@@ -237,10 +237,19 @@ class Metrics:
             ),
             ReceiptStatus,
         )
+        self.delivery_latency_seconds = Children(
+            new.histogram(
+                "axis_delivery_latency_seconds",
+                "Time from when a document reached the axis until the recipient's receipt of status 01 did.",
+                _LATENCIES,
+                priority=Urgency,
+            ),
+            Urgency,
+        )
         self.deliveries = Children(
             new.counter(
                 "axis_deliveries_total",
-                "Deliveries that ended, by how. `fetched` = the recipient attests status 01.",
+                "Deliveries that ended, by how. `fetched` = the recipient attests status 01, `refused` = 02.",
                 outcome=DeliveryOutcome,
             ),
             DeliveryOutcome,
@@ -279,7 +288,7 @@ class Metrics:
                 stage=Stage,
                 reason=Reason,
             ),
-            product((Stage.ROUTE,), refused),
+            product((Stage.VERIFY, Stage.ROUTE), refused),
         )
         self.quarantined = Children(
             new.counter("axis_quarantined_total", "Records parked for an officer.", reason=Reason),

@@ -12,8 +12,8 @@ class Channel(StrEnum):
 class Stage(StrEnum):
     """A step of the router."""
 
-    VERIFY = "verify"  # decode, check digests, signature and certificate
-    ROUTE = "route"  # authorise, deduplicate, resolve recipients, sign receipts
+    VERIFY = "verify"  # decode, check digests, signature and certificate, authorise, resolve recipients
+    ROUTE = "route"  # deduplicate, compare with what was decided before, sign receipts
     DELIVER = "deliver"  # write copies and receipts and make them readable, in one Kafka transaction
 
 
@@ -73,6 +73,7 @@ class DeliveryOutcome(StrEnum):
     """How a delivery ended."""
 
     FETCHED = "fetched"  # the recipient attests that it has the document
+    REFUSED = "refused"  # it attests that it sends the document back
 
 
 class ReplayPurpose(StrEnum):

@@ -93,6 +93,12 @@ def unknown_document_type(stage: Stage, now: datetime) -> Struck:
 
 
 @against(Reason.HEADER_MALFORMED)
+def unknown_kind(stage: Stage, now: datetime) -> Struck:
+    """Something else than a document, such as a later version may send, in a document's form."""
+    return header_attack(stage, now, kind="heartbeat")
+
+
+@against(Reason.HEADER_MALFORMED)
 def message_id_as_path(stage: Stage, now: datetime) -> Struck:
     """A message id that is no UUID and that would mislead whoever makes a file name of it."""
     return header_attack(stage, now, message_id=MessageId("../../../root"))

@@ -11,15 +11,24 @@ travels in another lane than its document, or in both), either order is right, a
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import Enum, auto
 from typing import Final
 
 from axis.core.digest import Digest
 from axis.core.disposition import Reason
+from axis.core.envelope import Envelope, Urgency
 from axis.core.receipt import Event, Receipt, SignedReceipt, Source
 from axis.core.topics import QUARANTINE, RECEIPTS, ROUTER_STATE, inbox_topic
 from axis.ports import PartitionId, Record
-from axis.schemas.avro import Decision, QuarantineRecord, decode, decode_receipt, encode_decision
+from axis.schemas.avro import (
+    Decision,
+    QuarantineRecord,
+    decode,
+    decode_header,
+    decode_receipt,
+    encode_decision,
+)
 from axis.testing.log import Commit, deaf
 from tests.unit.consumers.town import AXIS, EXPRESS, STANDARD, Site
 
@@ -150,7 +159,7 @@ class Ledger:
         return [
             *(_inbox(code, each.name, each.value) for code in each.recipients),
             *_published(each.signer, each.name, receipt),
-            _remembered(each, receipt),
+            _remembered(each, receipt, _urgency(each), record.appended_at),
         ]
 
     def _handover(self, record: Record, each: Submission) -> list[_Written]:
@@ -248,6 +257,14 @@ def _published(owner: str, name: str, receipt: bytes) -> list[_Written]:
     return [(PartitionId(RECEIPTS, 0), name.encode(), receipt), _inbox(owner, name, receipt)]
 
 
-def _remembered(each: Submission, receipt: bytes | None) -> _Written:
-    decision = Decision(each.digest, receipt)
+def _urgency(each: Submission) -> Urgency:
+    envelope = decode(each.value)
+    assert isinstance(envelope, Envelope)
+    return decode_header(envelope.header).urgency
+
+
+def _remembered(
+    each: Submission, receipt: bytes | None, urgency: Urgency | None = None, at: datetime | None = None
+) -> _Written:
+    decision = Decision(each.digest, receipt, urgency, at)
     return (PartitionId(ROUTER_STATE, 0), each.key.encode(), encode_decision(decision))

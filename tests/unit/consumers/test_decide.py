@@ -98,8 +98,9 @@ def test_an_accepted_document_goes_to_each_recipient_with_one_signed_receipt(
     assert written(batch, inbox_topic(WARD)) == written(batch, inbox_topic(OTHER_WARD)) == [letter.value]
     (receipt,) = written(batch, RECEIPTS)
     assert written(batch, inbox_topic(OFFICE)) == [receipt]
-    assert batch.plan.decisions == {letter.key: Decision(letter.digest, receipt)}
-    assert written(batch, ROUTER_STATE) == [avro.encode_decision(Decision(letter.digest, receipt))]
+    decision = Decision(letter.digest, receipt, Urgency.NORMAL, NOW)
+    assert batch.plan.decisions == {letter.key: decision}
+    assert written(batch, ROUTER_STATE) == [avro.encode_decision(decision)]
     verified = town.verifier.verify(receipt, town.directory, NOW)
     assert isinstance(verified, VerifiedReceipt)
     assert (verified.issuer, verified.receipt.event) == (AXIS, Event.SUBMISSION_ACCEPTANCE)
@@ -202,7 +203,7 @@ def test_a_final_refusal_is_remembered_and_repeated(town: Town, store: SqliteDec
     (receipt,) = written(batch, RECEIPTS)
     assert statement(receipt).reason == Reason.HEADER_MALFORMED
     assert written(batch, inbox_topic(OFFICE)) == [receipt, receipt]
-    assert batch.plan.decisions == {letter.key: Decision(letter.digest, receipt)}
+    assert batch.plan.decisions == {letter.key: Decision(letter.digest, receipt, Urgency.NORMAL, NOW)}
 
 
 def test_a_document_whose_time_ran_out_while_it_waited_is_not_delivered(
@@ -264,6 +265,11 @@ def test_a_receipt_of_hand_over_is_forwarded_once_byte_for_byte(town: Town, stor
     batch = decided(town, store, letter, receipt, receipt)
     assert written(batch, RECEIPTS)[1:] == written(batch, inbox_topic(OFFICE))[1:] == [receipt.value]
     assert batch.plan.decisions[receipt.key] == Decision(receipt.digest, None)
+    assert [judgement.document for judgement in batch.plan.judgements] == [
+        None,
+        batch.plan.decisions[letter.key],
+        None,
+    ]
     keep(store, batch)
     assert decided(town, store, receipt, place=EXPRESS).plan.appends == []
 

@@ -91,7 +91,7 @@ def test_an_unknown_fingerprint_is_named() -> None:
 @pytest.mark.parametrize("urgency", [-1, 5, 2**31 - 1])
 def test_an_urgency_off_the_list_is_refused(urgency: int) -> None:
     """The schema says int; the header says 0 to 4."""
-    fields = dict.fromkeys(("environment", "message_id", "document_id", "number", "notation"), "")
+    fields = dict.fromkeys(("environment", "message_id", "kind", "document_id", "number", "notation"), "")
     rest = {"document_type": "", "subject": "", "sender": "", "recipients": [], "operation": "NEW"}
     value = avro._write("header", {**fields, **rest, "urgency": urgency, "created_at": values.EPOCH})
     with pytest.raises(Refused, match="expected 0 to 4") as caught:

@@ -24,6 +24,8 @@ RELEASED = {
     "0.1.0/quarantine.avsc": "415e3c38d068d462170abfca9e417094e09a0c58f4040d343bfeeb8f35526370",
     "0.1.0/receipt.avsc": "392048adfb5aa3496530d807033080deec3692c59b791ad6de218a7cad0efb82",
     "0.1.0/signed-receipt.avsc": "3ae14beb7a45cede460074f550814350464e43cd22f1aa009ae17cedc1225c7e",
+    "0.2.0/decision.avsc": "e56ba20825e0189f5112c97443eccb827925a5d8bb8ca2d8051a07250a6484ca",
+    "0.2.0/header.avsc": "91c1c651d4d3ce1a75951147b369c2caa891c2eeb40f407fd82defca596e0a9a",
 }
 
 

@@ -52,6 +52,7 @@ headers = st.builds(
     due_at=st.none() | moments,
     expires_at=st.none() | moments,
     references=st.lists(texts.map(MessageId), max_size=3).map(tuple),
+    kind=texts,
 )
 receipts = st.builds(
     Receipt,
@@ -85,4 +86,10 @@ quarantine_records = st.builds(
     value=st.none() | st.binary(max_size=40),
     policy_version=texts,
 )
-decisions = st.builds(Decision, digests, st.none() | st.binary(max_size=60))
+decisions = st.builds(
+    Decision,
+    digests,
+    st.none() | st.binary(max_size=60),
+    st.none() | st.sampled_from(Urgency),
+    st.none() | moments,
+)

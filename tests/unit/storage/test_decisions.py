@@ -1,18 +1,22 @@
 """The decision store: a true prefix of its changelog, whatever happens to the process or the disk."""
 
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from axis.core.digest import sha256
+from axis.core.envelope import Urgency
 from axis.errors import Unavailable
 from axis.schemas.avro import Decision
-from axis.storage.decisions import SqliteDecisions
+from axis.storage.decisions import VERSIONS, SqliteDecisions
 from tests.unit.storage.full_disk import full_disk
 
 CHANGELOG = "AAAAAAAAAAAAAAAAAAAAAg"
@@ -64,9 +68,25 @@ def test_decisions_come_back_with_their_position(store: SqliteDecisions) -> None
     """What was applied is found by key, a later decision of a key stands, and what is unknown is not there."""
     assert (store.position(3), store.lookup(["a"])) == (0, {})
     store.apply(3, [("a", decision("1")), ("b", Decision(sha256(b""), None))], 7)
-    store.apply(3, [("a", decision("2"))], 9)
+    later = Decision(sha256(b"2"), b"2", Urgency.FLASH, datetime(2026, 11, 23, 1, 2, 3, 456_000, tzinfo=UTC))
+    store.apply(3, [("a", later)], 9)
     assert store.position(3) == 9
-    assert store.lookup(["a", "b", "c"]) == {"a": decision("2"), "b": Decision(sha256(b""), None)}
+    assert store.lookup(["a", "b", "c"]) == {"a": later, "b": Decision(sha256(b""), None)}
+
+
+def test_a_file_of_an_older_version_is_kept(path: Path) -> None:
+    """What it noted is found, without what only later versions note."""
+    with closing(sqlite3.connect(path)) as older:
+        for statement in VERSIONS[0]:
+            older.execute(statement)
+        older.execute("INSERT INTO origin VALUES (?)", (CHANGELOG,))
+        older.execute("INSERT INTO decision VALUES ('a', 3, ?, ?)", (sha256(b"1"), b"1"))
+        older.execute("INSERT INTO position VALUES (3, 7)")
+        older.execute("PRAGMA user_version = 1")
+        older.commit()
+    store = SqliteDecisions(path, CHANGELOG)
+    assert (store.position(3), store.lookup(["a"])) == (7, {"a": Decision(sha256(b"1"), b"1")})
+    store.close()
 
 
 def test_any_number_of_keys_is_looked_up(store: SqliteDecisions) -> None:

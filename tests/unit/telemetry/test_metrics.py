@@ -45,6 +45,7 @@ GROUND: dict[str, tuple[object, ...]] = {
     "axis_deliveries_routed_total": ("counter", "level"),
     "axis_deliveries_total": ("counter", "outcome"),
     "axis_duplicates_suppressed_total": ("counter", "kind stage"),
+    "axis_delivery_latency_seconds": ("histogram", "priority", *LATENCIES),
     "axis_inbox_latency_seconds": ("histogram", "priority", *LATENCIES),
     "axis_log_events_total": ("counter", "level"),
     "axis_produce_errors_total": ("counter", "kind"),
