@@ -1,7 +1,7 @@
 """pytest fixtures: a development PKI, a real broker and a cluster of three, started on demand, gone at the end.
 
 Use: `pytest_plugins = ["axis.testing.pytest_plugin"]` in the top `conftest.py`. `AXIS_TEST_BROKER` chooses the
-back end of `broker`: `embedded` (default), `docker` or `external`.
+back end of both: `embedded`, `docker` or `external`; where it is not set, what this machine can run (`choose`).
 """
 
 import os
@@ -13,7 +13,7 @@ import pytest
 
 from axis.clock import SystemClock
 from axis.errors import ConfigurationError
-from axis.testing.broker import Broker, EmbeddedBroker, ExternalBroker
+from axis.testing.broker import Broker, EmbeddedBroker, ExternalBroker, OwnBroker, choose
 from axis.testing.pki import DevelopmentPki
 
 
@@ -31,18 +31,19 @@ def broker(pki: DevelopmentPki, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 @contextmanager
-def chosen_broker(pki: DevelopmentPki, data_dir: Path) -> Iterator[Broker]:
-    """Runs the back end that `AXIS_TEST_BROKER` names, for a fixture of another scope than `broker`.
+def chosen_broker(pki: DevelopmentPki, data_dir: Path, *, nodes: int = 1) -> Iterator[Broker]:
+    """Runs the back end that `AXIS_TEST_BROKER` names, for a fixture of another scope than `broker` and `cluster`.
 
     Args:
         pki: issues the certificates; an external broker has its own, named in its variables.
         data_dir: the directory of a broker that is started here; not kept in order when it ends.
+        nodes: 1 or 3; an external broker must list at least as many.
 
     Raises:
         ConfigurationError: there is no such back end, or this machine cannot run it; says what to do.
         Unavailable: the broker did not come up.
     """
-    running = _chosen(pki, data_dir)
+    running = _chosen(pki, data_dir, nodes)
     try:
         running.start()
         yield running
@@ -51,40 +52,39 @@ def chosen_broker(pki: DevelopmentPki, data_dir: Path) -> Iterator[Broker]:
 
 
 @pytest.fixture(scope="module")
-def _cluster(pki: DevelopmentPki, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
-    running = EmbeddedBroker(tmp_path_factory.mktemp("cluster"), pki, nodes=3, short_lived=True)
-    try:
-        running.start()
+def _cluster(pki: DevelopmentPki, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    with chosen_broker(pki, tmp_path_factory.mktemp("cluster"), nodes=3) as running:
         yield running
-    finally:
-        _discard(running)
 
 
 @pytest.fixture
-def cluster(_cluster: EmbeddedBroker) -> EmbeddedBroker:
-    """Three embedded nodes, all up whatever the test before did to them; shared by the tests of a module."""
-    for node in range(1, _cluster.nodes + 1):
-        _cluster.restart(node)
+def cluster(_cluster: Broker) -> Broker:
+    """Three nodes, all up whatever the test before did to them; shared by the tests of a module."""
+    if isinstance(_cluster, OwnBroker):
+        for node in range(1, _cluster.nodes + 1):
+            _cluster.restart(node)
     return _cluster
 
 
-def _chosen(pki: DevelopmentPki, data_dir: Path) -> Broker:
-    match os.environ.get("AXIS_TEST_BROKER", "embedded"):
+def _chosen(pki: DevelopmentPki, data_dir: Path, nodes: int) -> Broker:
+    match os.environ.get("AXIS_TEST_BROKER", ""):
+        case "":
+            return choose(data_dir, pki, nodes=nodes, short_lived=True)
         case "embedded":
-            return EmbeddedBroker(data_dir, pki, short_lived=True)
+            return EmbeddedBroker(data_dir, pki, nodes=nodes, short_lived=True)
         case "docker":
             from axis.testing.broker.docker import DockerBroker  # noqa: PLC0415 - testcontainers is an extra
 
-            return DockerBroker(data_dir, pki)
+            return DockerBroker(data_dir, pki, nodes=nodes)
         case "external":
-            return ExternalBroker.from_environment()
+            return ExternalBroker.from_environment(nodes=nodes)
         case other:
             raise ConfigurationError(f"AXIS_TEST_BROKER is {other!r}; expected embedded, docker or external")
 
 
 def _discard(broker: Broker) -> None:
     """Stops a broker whose data nobody needs any more, without the time an orderly stop takes."""
-    if isinstance(broker, EmbeddedBroker):
+    if isinstance(broker, OwnBroker):
         for node in range(1, broker.nodes + 1):
             broker.kill(node)
     broker.stop()

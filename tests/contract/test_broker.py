@@ -6,12 +6,10 @@ import shutil
 import signal
 import socket
 import ssl
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from stat import S_IMODE
-from types import MappingProxyType
 
 import psutil
 import pytest
@@ -29,10 +27,10 @@ from axis.clock import SystemClock
 from axis.errors import ConfigurationError, Unavailable
 from axis.storage.directory_files import load_directory
 from axis.testing.broker import ADMIN_NAME, BROKER_NAME, Broker, EmbeddedBroker, ExternalBroker
-from axis.testing.broker.docker import DockerBroker, engine_answers
 from axis.testing.pki import DevelopmentPki
 from axis.testing.pytest_plugin import chosen_broker
 from tests.configuration import SHIPPED, copy_configuration
+from tests.contract.back_ends import IN_DOCKER, chosen, external, in_docker
 from tests.contract.broker_clients import WAIT_SECONDS, WARD, create_topic, publish, take
 from tests.integration.installation import Installation, ready_port
 from tests.waiting import until
@@ -40,7 +38,6 @@ from tests.waiting import until
 pytestmark = pytest.mark.kafka
 
 COMMUNE = "H56.14923"
-IN_DOCKER = pytest.param("docker", marks=pytest.mark.docker)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +64,6 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Installation:
 def issued(installation: Installation) -> DevelopmentPki:
     """The keys of that data folder."""
     return DevelopmentPki.create_or_open(installation.folder / "pki", now=SystemClock().now())
-
-
-@contextmanager
-def chosen(
-    back_end: str, pki: DevelopmentPki, data_dir: Path, variables: Mapping[str, str] = MappingProxyType({})
-) -> Iterator[Broker]:
-    """The broker that the pytest plugin runs for those who choose a back end; the choice is gone once it runs."""
-    with ExitStack() as running:
-        with pytest.MonkeyPatch.context() as environment:
-            for name, value in {"AXIS_TEST_BROKER": back_end, **variables}.items():
-                environment.setenv(name, value)
-            broker = running.enter_context(chosen_broker(pki, data_dir))
-        yield broker
 
 
 @pytest.fixture(scope="module")
@@ -110,33 +94,20 @@ def served(
     if request.param == "embedded":
         yield Served(owned, cycle, lambda: os.kill(owned.pid(1), signal.SIGKILL))
         return
-    variables = {
-        "AXIS_BOOTSTRAP": owned.bootstrap_servers,
-        "AXIS_CA": str(issued.ca_path),
-        "AXIS_CLIENT_DIR": str(issued.ca_path.parent / "tls"),
-    }
-    with chosen("external", issued, tmp_path_factory.mktemp("external"), variables) as broker:
+    with external(owned, issued, tmp_path_factory.mktemp("external")) as broker:
         assert isinstance(broker, ExternalBroker)
         yield Served(broker, owned_by_another, owned_by_another)
 
 
 def _in_docker(pki: DevelopmentPki, data_dir: Path) -> Iterator[Served]:
-    if not engine_answers():
-        pytest.skip("docker: no Docker engine answers on this machine")
-    with ExitStack() as running:
-        try:
-            broker = running.enter_context(chosen("docker", pki, data_dir))
-        except ConfigurationError as error:
-            pytest.skip(f"docker: {error}")
-        assert isinstance(broker, DockerBroker)
+    with in_docker(pki, data_dir) as broker:
 
         def cycle() -> None:
             broker.stop()
             broker.start()
 
         def strike() -> None:
-            assert broker._container is not None
-            broker._container.get_wrapped_container().kill()
+            broker._running[1].get_wrapped_container().kill()
 
         yield Served(broker, cycle, strike)
 

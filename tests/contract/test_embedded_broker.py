@@ -9,7 +9,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-from confluent_kafka.admin import AdminClient
 
 from axis.errors import ConfigurationError, Unavailable
 from axis.testing.broker import EmbeddedBroker
@@ -19,7 +18,6 @@ from axis.testing.broker.layout import settle
 from axis.testing.broker.runtime import Runtime
 from axis.testing.pki import DevelopmentPki
 from tests.contract.broker_clients import WAIT_SECONDS, create_topic, publish, take
-from tests.waiting import until
 
 pytestmark = pytest.mark.kafka
 
@@ -112,24 +110,3 @@ def test_leaves_no_jvm_when_its_owner_is_killed(tmp_path: Path) -> None:
         owner.send_signal(signal.SIGKILL)
     _, alive = psutil.wait_procs([jvm, leash], timeout=WAIT_SECONDS)
     assert alive == []
-
-
-@pytest.mark.cluster
-async def test_a_cluster_serves_on_when_a_leader_is_killed(cluster: EmbeddedBroker) -> None:
-    """With the leader of a partition killed the cluster takes writes and reads, and the node comes back in sync."""
-    topic = create_topic(cluster, "survives")
-    await publish(cluster, topic, b"before")
-    admin = AdminClient(cluster.librdkafka_settings())
-
-    def partition() -> tuple[int, list[int]]:
-        found = admin.list_topics(topic, timeout=WAIT_SECONDS).topics[topic].partitions[0]
-        return found.leader, found.isrs
-
-    leader, _ = partition()
-    cluster.kill(leader)
-    until(lambda: partition()[0] not in (leader, -1), "another node leads", WAIT_SECONDS)
-    await publish(cluster, topic, b"after")
-    assert await take(cluster, topic, 2) == [b"before", b"after"]
-    cluster.restart(leader)
-    until(lambda: sorted(partition()[1]) == [1, 2, 3], "the killed node is in sync again", WAIT_SECONDS)
-    assert await take(cluster, topic, 2) == [b"before", b"after"]

@@ -6,18 +6,19 @@ from pathlib import Path
 
 from axis.errors import Bilingual, ConfigurationError
 from axis.testing.broker.embedded import EmbeddedBroker
-from axis.testing.broker.interface import Broker
+from axis.testing.broker.interface import OwnBroker
 from axis.testing.broker.jars import cached_jars
 from axis.testing.broker.java import find_java
 from axis.testing.pki import DevelopmentPki
 
 
-def choose(data_dir: Path, pki: DevelopmentPki, *, short_lived: bool = False) -> Broker:
-    """Returns a broker of one node, not yet started: embedded where Java and the jars can be had, else in Docker.
+def choose(data_dir: Path, pki: DevelopmentPki, *, nodes: int = 1, short_lived: bool = False) -> OwnBroker:
+    """Returns a broker, not yet started: embedded where Java and the jars can be had, else in Docker.
 
     Args:
         data_dir: the directory that holds everything of the broker.
         pki: issues the broker's certificate and the clients'.
+        nodes: 1 or 3.
         short_lived: whether a quick start matters more than throughput, as in tests.
 
     Raises:
@@ -36,7 +37,7 @@ def choose(data_dir: Path, pki: DevelopmentPki, *, short_lived: bool = False) ->
             )
         )
     if not faults:
-        return EmbeddedBroker(data_dir, pki, short_lived=short_lived)
+        return EmbeddedBroker(data_dir, pki, nodes=nodes, short_lived=short_lived)
     if find_spec("testcontainers") is None:
         raise ConfigurationError(
             *faults,
@@ -55,4 +56,4 @@ def choose(data_dir: Path, pki: DevelopmentPki, *, short_lived: bool = False) ->
                 "nor does a Docker engine answer; start it with: systemctl start docker",
             ),
         )
-    return DockerBroker(data_dir, pki)
+    return DockerBroker(data_dir, pki, nodes=nodes)

@@ -1,7 +1,8 @@
-"""The Docker back end: one broker in a container, through testcontainers (extra `docker`)."""
+"""The Docker back end: one or three nodes in containers, through testcontainers (extra `docker`)."""
 
 import os
 import socket
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
@@ -13,9 +14,8 @@ from testcontainers.core.container import DockerContainer
 from testcontainers.core.docker_client import DockerClient
 
 from axis.errors import Bilingual, ConfigurationError, Unavailable
-from axis.testing.broker.interface import Broker, wait_until_served
-from axis.testing.broker.layout import HOST, Layout, settle
-from axis.testing.broker.properties import BROKER_NAME, render, server_properties
+from axis.testing.broker.interface import OwnBroker, wait_until_served
+from axis.testing.broker.layout import Layout, settle
 from axis.testing.broker.runtime import SHORT_LIVED
 from axis.testing.pki import DevelopmentPki
 
@@ -98,36 +98,41 @@ def _obtainable(image: str) -> bool:
         client.close()
 
 
-class DockerBroker(Broker):
-    """One node in a container that shares this machine's network, so that it listens on loopback alone.
+class DockerBroker(OwnBroker):
+    """One or three nodes, each in a container that shares this machine's network.
 
-    The data directory is mounted into the container, survives it, and belongs to the user who started it.
+    So they listen on loopback alone, at the addresses and with the configuration of the embedded ones, and need no
+    network of the engine's own. The data directory is mounted into the containers, survives them, and belongs to the
+    user who started them.
 
     Args:
         data_dir: the directory that holds everything of this broker; made if missing.
-        pki: issues the broker's certificate and the clients'.
+        pki: issues the brokers' certificate and the clients'.
+        nodes: 1, or 3 (replication factor 3, two in sync).
+        ports: client ports to insist on, one per node; free ones are chosen when not given.
         grant_without_acl: whether what no ACL names is open to every authenticated client.
+
+    Raises:
+        ConfigurationError: an argument has a value that is not supported.
     """
 
-    def __init__(self, data_dir: Path, pki: DevelopmentPki, *, grant_without_acl: bool = True) -> None:
-        super().__init__(pki, nodes=1)
-        self._data_dir = data_dir.absolute()
-        self._pki = pki
-        self._grant_without_acl = grant_without_acl
+    def __init__(
+        self,
+        data_dir: Path,
+        pki: DevelopmentPki,
+        *,
+        nodes: int = 1,
+        ports: Sequence[int] = (),
+        grant_without_acl: bool = True,
+    ) -> None:
+        super().__init__(data_dir, pki, nodes=nodes, ports=ports, grant_without_acl=grant_without_acl)
         self._image = os.environ.get("AXIS_KAFKA_IMAGE", DEFAULT_IMAGE)
-        self._layout: Layout | None = None
-        self._container: DockerContainer | None = None
-
-    @property
-    def bootstrap_servers(self) -> str:
-        """The client address; known once started, and kept when stopped."""
-        if self._layout is None:
-            raise ConfigurationError("the broker has no address before its first start; call start()")
-        return self._layout.bootstrap_servers
+        self._running: dict[int, DockerContainer] = {}
+        self._started = False
 
     def start(self) -> None:
-        """Starts the container and returns when the broker serves (`Broker.start`)."""
-        if self._container is not None:
+        """Starts all nodes and returns when the cluster serves (`Broker.start`)."""
+        if self._started:
             return
         if not engine_answers():
             raise ConfigurationError(
@@ -136,76 +141,98 @@ class DockerBroker(Broker):
                     "no Docker engine answers; start it with: systemctl start docker",
                 )
             )
-        home = self._data_dir / "node-1"
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._layout = settle(self._data_dir, self.nodes)
-        container = self._described(self._layout, home)
-        container.start()
-        self._container = container
+        self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._layout = settle(self._data_dir, self.nodes, self._ports)
+        self._started = True
         try:
-            self._await(container)
+            self._launch(self._layout, *range(1, self.nodes + 1))
         except BaseException:
             self.stop()
             raise
 
     def stop(self) -> None:
-        """Stops the broker in order and removes the container; keeps the data."""
-        if self._container is not None:
+        """Stops all nodes in order and removes their containers; keeps the data."""
+        for container in self._running.values():
+            # All at once: one alone would wait for the others of its quorum. APIError: it has ended already.
+            with suppress(NotFound, APIError):
+                container.get_wrapped_container().kill(signal="SIGTERM")
+        for container in self._running.values():
             with suppress(NotFound):  # somebody removed it
-                self._container.get_wrapped_container().stop(timeout=_STOP_SECONDS)
-                self._container.stop()
-            self._container = None
+                container.get_wrapped_container().stop(timeout=_STOP_SECONDS)
+                container.stop()
+        self._running.clear()
+        self._started = False
 
     def check(self) -> None:
-        """Returns at once unless the container has ended that nobody stopped (`Broker.check`)."""
-        if self._container is None:
-            return
-        try:
-            self._container.reload()
-        except (DockerException, OSError) as error:
-            raise Unavailable(
-                Bilingual(
-                    f"không hỏi được trạng thái container của Kafka: {error}",
-                    f"the broker's container does not answer for itself: {error}",
-                )
-            ) from error
-        if self._container.status != "running":
-            raise Unavailable(_ended(self._container))
+        """Returns at once unless a container has ended that nobody stopped or killed (`Broker.check`)."""
+        for container in self._running.values():
+            try:
+                container.reload()
+            except (DockerException, OSError) as error:
+                raise Unavailable(
+                    Bilingual(
+                        f"không hỏi được trạng thái container của Kafka: {error}",
+                        f"the broker's container does not answer for itself: {error}",
+                    )
+                ) from error
+            if container.status != "running":
+                raise Unavailable(_ended(container))
 
-    def _described(self, layout: Layout, home: Path) -> DockerContainer:
-        certificate = self._pki.server(BROKER_NAME, [HOST, "localhost"])
-        properties = server_properties(
+    def kill(self, node: int) -> None:
+        """Kills a node and removes its container (`OwnBroker.kill`)."""
+        if container := self._running.pop(node, None):
+            with suppress(NotFound):  # somebody removed it
+                container.stop()  # by force, and at once
+
+    def restart(self, node: int) -> None:
+        """Starts a node that is down and returns when the cluster lists it (`OwnBroker.restart`)."""
+        if self._layout is None or not self._started:
+            raise ConfigurationError(f"node {node} cannot start before the broker; call start()")
+        if node in self._running:
+            self._running[node].reload()
+            if self._running[node].status == "running":
+                return
+            self.kill(node)
+        self._launch(self._layout, node)
+
+    def _launch(self, layout: Layout, *nodes: int) -> None:
+        for node in nodes:
+            container = self._described(layout, node)
+            container.start()
+            self._running[node] = container
+        self._await()
+
+    def _described(self, layout: Layout, node: int) -> DockerContainer:
+        properties = self._write_properties(
             layout,
-            1,
-            data_dir=Path(_HOME) / "log",
+            node,
+            log=Path(_HOME) / "log",
             certificate=Path("/run/axis/broker.pem"),
             ca=Path("/run/axis/ca.pem"),
-            grant_without_acl=self._grant_without_acl,
         )
-        (home / "server.properties").write_text(render(properties), encoding="ascii")
         return (
             container_of(self._image)
             .with_env("CLUSTER_ID", layout.cluster_id)
             .with_command(["sh", "-c", _RUN])
-            .with_volume_mapping(home, _HOME, "rw")
-            .with_volume_mapping(certificate, "/run/axis/broker.pem", "ro")
+            .with_volume_mapping(properties.parent, _HOME, "rw")
+            .with_volume_mapping(self._certificate(), "/run/axis/broker.pem", "ro")
             .with_volume_mapping(self._pki.ca_path, "/run/axis/ca.pem", "ro")
             .with_kwargs(network_mode="host", user=f"{os.getuid()}:{os.getgid()}")
         )
 
-    def _await(self, container: DockerContainer) -> None:
+    def _await(self) -> None:
         deadline = monotonic() + _START_SECONDS
         while True:
             try:
-                wait_until_served(self, self.nodes, min(deadline, monotonic() + 1))
+                wait_until_served(self, len(self._running), min(deadline, monotonic() + 1))
             except Unavailable as error:
-                container.reload()
-                if container.status == "running" and monotonic() < deadline:
-                    continue
-                waited, ended = Bilingual.of(error), _ended(container)
-                raise Unavailable(
-                    Bilingual(f"{waited.vietnamese}; {ended.vietnamese}", f"{waited}; {ended}")
-                ) from error
+                for container in self._running.values():
+                    container.reload()
+                    if container.status != "running" or monotonic() > deadline:
+                        waited, ended = Bilingual.of(error), _ended(container)
+                        raise Unavailable(
+                            Bilingual(f"{waited.vietnamese}; {ended.vietnamese}", f"{waited}; {ended}")
+                        ) from error
             else:
                 return
 

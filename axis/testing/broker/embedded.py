@@ -9,21 +9,18 @@ from time import monotonic, sleep
 
 from axis.clock import SystemClock
 from axis.errors import Bilingual, ConfigurationError
-from axis.testing.broker.interface import Broker, wait_until_served
+from axis.testing.broker.interface import PROPERTIES_NAME, OwnBroker, wait_until_served
 from axis.testing.broker.jars import only_one
-from axis.testing.broker.layout import HOST, Layout, settle
+from axis.testing.broker.layout import Layout, settle
 from axis.testing.broker.node import GRACE_SECONDS, Node
-from axis.testing.broker.properties import BROKER_NAME, render, server_properties
 from axis.testing.broker.runtime import Runtime
 from axis.testing.pki import DevelopmentPki
 
 _START_SECONDS = 60.0
 _LOCK_POLL_SECONDS = 0.1
-_SUPPORTED_NODES = (1, 3)
-_PROPERTIES = "server.properties"
 
 
-class EmbeddedBroker(Broker):
+class EmbeddedBroker(OwnBroker):
     """A real broker without Docker: needs Java 17 and, on first use, Maven.
 
     Its data directory survives restarts; it is formatted only when it is new, and its addresses stay the same as
@@ -52,27 +49,11 @@ class EmbeddedBroker(Broker):
         grant_without_acl: bool = True,
         short_lived: bool = False,
     ) -> None:
-        super().__init__(pki, nodes)
-        if nodes not in _SUPPORTED_NODES:
-            raise ConfigurationError(f"got {nodes} nodes; the embedded broker has 1 or 3")
-        if ports and len(ports) != nodes:
-            raise ConfigurationError(f"got {len(ports)} ports for {nodes} node(s); give one per node or none")
-        self._data_dir = data_dir.absolute()
-        self._pki = pki
-        self._ports = tuple(ports)
-        self._grant_without_acl = grant_without_acl
+        super().__init__(data_dir, pki, nodes=nodes, ports=ports, grant_without_acl=grant_without_acl)
         self._short_lived = short_lived
         self._runtime: Runtime | None = None
-        self._layout: Layout | None = None
         self._lock: int | None = None
         self._running: dict[int, Node] = {}
-
-    @property
-    def bootstrap_servers(self) -> str:
-        """The client addresses of all nodes; known once started, and kept when stopped."""
-        if self._layout is None:
-            raise ConfigurationError("the broker has no address before its first start; call start()")
-        return self._layout.bootstrap_servers
 
     def start(self) -> None:
         """Starts all nodes and returns when the cluster serves (`Broker.start`)."""
@@ -106,20 +87,12 @@ class EmbeddedBroker(Broker):
             node.check()
 
     def kill(self, node: int) -> None:
-        """Kills a node (SIGKILL) and returns when it is gone; does nothing where it is down.
-
-        Args:
-            node: 1 to N, the broker id that Kafka's metadata names.
-        """
+        """Kills a node and returns when it is gone (`OwnBroker.kill`)."""
         if running := self._running.pop(node, None):
             running.kill()
 
     def restart(self, node: int) -> None:
-        """Starts a node that is down, with its data, and returns when the cluster lists all nodes again.
-
-        Raises:
-            Unavailable: the node did not come up; shows its last log lines.
-        """
+        """Starts a node that is down and returns when the cluster lists it (`OwnBroker.restart`)."""
         if self._lock is None:
             raise ConfigurationError(f"node {node} cannot start before the broker; call start()")
         if node in self._running and not self._running[node].running():
@@ -136,22 +109,12 @@ class EmbeddedBroker(Broker):
         return self._running[node].pid
 
     def _configure(self, runtime: Runtime, layout: Layout) -> None:
-        certificate = self._pki.server(BROKER_NAME, [HOST, "localhost"])
         unformatted = []
         for node in range(1, self.nodes + 1):
-            home = self._home(node)
-            home.mkdir(exist_ok=True)
-            properties = server_properties(
-                layout,
-                node,
-                data_dir=home / "log",
-                certificate=certificate,
-                ca=self._pki.ca_path,
-                grant_without_acl=self._grant_without_acl,
-            )
-            (home / _PROPERTIES).write_text(render(properties), encoding="ascii")
-            if not (home / "log" / "meta.properties").exists():
-                unformatted.append(home / _PROPERTIES)
+            log = self._home(node) / "log"
+            properties = self._write_properties(layout, node, log=log)
+            if not (log / "meta.properties").exists():
+                unformatted.append(properties)
         runtime.format(layout.cluster_id, unformatted)
 
     def _launch(self, *nodes: int) -> None:
@@ -160,14 +123,11 @@ class EmbeddedBroker(Broker):
         deadline = monotonic() + _START_SECONDS
         for node in nodes:
             home = self._home(node)
-            command = self._runtime.server(home / _PROPERTIES, short_lived=self._short_lived)
+            command = self._runtime.server(home / PROPERTIES_NAME, short_lived=self._short_lived)
             self._running[node] = Node(node, command, home / "server.log", self._lock)
         for node in nodes:
             self._running[node].await_started(deadline)
         wait_until_served(self, len(self._running), deadline)
-
-    def _home(self, node: int) -> Path:
-        return self._data_dir / f"node-{node}"
 
 
 def _prepared_runtime() -> Runtime:

@@ -2,6 +2,7 @@
 
 import logging
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
@@ -11,11 +12,15 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from axis.connection import librdkafka_options
-from axis.errors import Bilingual, Unavailable
+from axis.errors import Bilingual, ConfigurationError, Unavailable
 from axis.settings import BrokerSettings
-from axis.testing.broker.properties import ADMIN_NAME
+from axis.testing.broker.layout import HOST, Layout
+from axis.testing.broker.properties import ADMIN_NAME, BROKER_NAME, render, server_properties
+from axis.testing.pki import DevelopmentPki
 
 _ANSWER_SECONDS = 2.0
+_SUPPORTED_NODES = (1, 3)
+PROPERTIES_NAME = "server.properties"
 
 # librdkafka reports every refused connection while a node starts; the reader gets one message in the end.
 _silent = logging.getLogger("axis.testing.broker.librdkafka")
@@ -113,6 +118,100 @@ class Broker(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+class OwnBroker(Broker):
+    """A broker whose nodes this program runs itself, hence may end and start one by one.
+
+    Args:
+        data_dir: the directory that holds everything of this broker; made if missing.
+        pki: issues the brokers' certificate and the clients'.
+        nodes: 1, or 3 (replication factor 3, two in sync).
+        ports: client ports to insist on, one per node; free ones are chosen when not given.
+        grant_without_acl: whether what no ACL names is open to every authenticated client.
+
+    Raises:
+        ConfigurationError: an argument has a value that is not supported.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        pki: DevelopmentPki,
+        *,
+        nodes: int,
+        ports: Sequence[int],
+        grant_without_acl: bool,
+    ) -> None:
+        super().__init__(pki, nodes)
+        if nodes not in _SUPPORTED_NODES:
+            raise ConfigurationError(f"got {nodes} nodes; the broker has 1 or 3")
+        if ports and len(ports) != nodes:
+            raise ConfigurationError(f"got {len(ports)} ports for {nodes} node(s); give one per node or none")
+        self._data_dir = data_dir.absolute()
+        self._pki = pki
+        self._ports = tuple(ports)
+        self._grant_without_acl = grant_without_acl
+        self._layout: Layout | None = None
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """The client addresses of all nodes; known once started, and kept when stopped."""
+        if self._layout is None:
+            raise ConfigurationError("the broker has no address before its first start; call start()")
+        return self._layout.bootstrap_servers
+
+    @abstractmethod
+    def kill(self, node: int) -> None:
+        """Kills a node (SIGKILL) and returns when it is gone; does nothing where it is down.
+
+        Args:
+            node: 1 to N, the broker id that Kafka's metadata names.
+        """
+
+    @abstractmethod
+    def restart(self, node: int) -> None:
+        """Starts a node that is down, with its data, and returns when the cluster lists all that are up again.
+
+        Args:
+            node: 1 to N.
+
+        Raises:
+            ConfigurationError: the broker was not started.
+            Unavailable: the node did not come up; shows its last log lines.
+        """
+
+    def _home(self, node: int) -> Path:
+        return self._data_dir / f"node-{node}"
+
+    def _write_properties(
+        self, layout: Layout, node: int, *, log: Path, certificate: Path | None = None, ca: Path | None = None
+    ) -> Path:
+        """Writes a node's configuration and returns where; paths are those that the node itself sees.
+
+        Args:
+            layout: the cluster's identity and ports.
+            node: 1 to N.
+            log: where the node keeps its records.
+            certificate: PEM of the brokers; where the PKI keeps it when not given.
+            ca: PEM of the authorities; likewise.
+        """
+        home = self._home(node)
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        properties = server_properties(
+            layout,
+            node,
+            data_dir=log,
+            certificate=certificate or self._certificate(),
+            ca=ca or self._pki.ca_path,
+            grant_without_acl=self._grant_without_acl,
+        )
+        path = home / PROPERTIES_NAME
+        path.write_text(render(properties), encoding="ascii")
+        return path
+
+    def _certificate(self) -> Path:
+        return self._pki.server(BROKER_NAME, [HOST, "localhost"])
 
 
 def wait_until_served(broker: Broker, nodes: int, deadline: float) -> None:

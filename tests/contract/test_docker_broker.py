@@ -1,0 +1,40 @@
+"""What the broker in containers promises besides what every back end does."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from axis.errors import ConfigurationError
+from axis.testing.broker.docker import DockerBroker, engine_answers
+from axis.testing.broker.java import find_java
+from axis.testing.pki import DevelopmentPki
+from tests.contract.back_ends import in_docker
+from tests.contract.broker_clients import create_topic, publish, take
+
+pytestmark = [pytest.mark.kafka, pytest.mark.docker]
+
+
+async def test_the_pytest_plugin_takes_it_where_maven_is_missing(
+    pki: DevelopmentPki, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nobody chose a back end and the embedded one cannot have its jars, the fixture serves from a container."""
+    monkeypatch.setenv("JAVA_HOME", str(find_java()))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("AXIS_CACHE", str(tmp_path))
+    with in_docker(pki, tmp_path / "broker", back_end="") as broker:
+        topic = create_topic(broker, "fallback")
+        await publish(broker, topic, b"kept")
+        assert await take(broker, topic, 1) == [b"kept"]
+
+
+def test_names_a_fixed_port_that_is_taken(pki: DevelopmentPki, tmp_path: Path) -> None:
+    """A port that the operator chose and somebody else holds is named before a container is made."""
+    if not engine_answers():
+        pytest.skip("docker: no Docker engine answers on this machine")
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = holder.getsockname()[1]
+        broker = DockerBroker(tmp_path, pki, ports=[port])
+        with pytest.raises(ConfigurationError, match=rf"port {port} is taken.*ss -ltnp"):
+            broker.start()
+    assert broker._running == {}
