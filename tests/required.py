@@ -1,8 +1,9 @@
 """A pytest plugin: what a machine is said to have must be there.
 
-A test that needs a Docker engine or Prometheus's programs carries the marker `docker` or `prometheus`, and is skipped by
-name where they are missing. With AXIS_REQUIRE_DOCKER=1 or AXIS_REQUIRE_PROMETHEUS=1 such a skip is a failure instead: a CI
-machine, which installs both, must not be green without having run these tests.
+A test that needs a Docker engine, Prometheus's programs, the JRE of requirements/jre.lock or the right to mount a file
+system carries the marker `docker`, `prometheus`, `jre` or `mount`, and is skipped by name where they are missing. With the
+marker's variable set to 1 (AXIS_REQUIRE_DOCKER and so on) such a skip is a failure instead: a CI machine, which has them
+all, must not be green without having run these tests.
 """
 
 import os
@@ -11,7 +12,12 @@ from typing import Final
 
 import pytest
 
-VARIABLES: Final = {"docker": "AXIS_REQUIRE_DOCKER", "prometheus": "AXIS_REQUIRE_PROMETHEUS"}
+VARIABLES: Final = {
+    "docker": "AXIS_REQUIRE_DOCKER",
+    "prometheus": "AXIS_REQUIRE_PROMETHEUS",
+    "jre": "AXIS_REQUIRE_JRE",
+    "mount": "AXIS_REQUIRE_MOUNT",
+}
 """The variable that requires what a marker stands for."""
 
 

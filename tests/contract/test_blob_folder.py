@@ -134,13 +134,14 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     mounted.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(mounted)]
     if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode != 0:
-        pytest.skip("needs the right to mount a tmpfs")
+        pytest.skip("mount: this machine does not let the tests mount a tmpfs")
     try:
         yield mounted
     finally:
         subprocess.run(["umount", str(mounted)], check=True)
 
 
+@pytest.mark.mount
 async def test_a_full_disk_is_unavailable_until_space_is_freed(small_disk: Path) -> None:
     """On a full disk a write fails clearly and leaves nothing; after space is freed the same call succeeds."""
     store = open_store(f"file:{small_disk / 'blobs'}", small_disk)
@@ -158,6 +159,7 @@ async def test_a_full_disk_is_unavailable_until_space_is_freed(small_disk: Path)
     assert await store.put_bytes(content) == StoredBlob(digest, 5 * MIB)
 
 
+@pytest.mark.mount
 async def test_a_full_disk_leaves_no_half_fetched_file(small_disk: Path, tmp_path: Path) -> None:
     """Fetching to a full disk fails clearly and leaves neither the file nor a part of it."""
     store = open_store("file:blobs", tmp_path)

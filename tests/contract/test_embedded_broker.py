@@ -22,6 +22,7 @@ from tests.contract.broker_clients import WAIT_SECONDS, create_topic, publish, t
 pytestmark = pytest.mark.kafka
 
 
+@pytest.mark.jre
 async def test_runs_on_the_jre_of_the_package_where_there_is_no_other_java(
     pki: DevelopmentPki, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

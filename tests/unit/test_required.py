@@ -28,6 +28,10 @@ def test_other_container(engine):
 def test_rules():
     pytest.skip("promtool is not installed")
 
+@pytest.mark.jre
+def test_fallback():
+    pytest.importorskip("no_such_java", reason="no JRE is installed")
+
 @pytest.mark.docker
 def test_answered():
     pass
@@ -41,7 +45,7 @@ MARKERS = "[pytest]\nmarkers =\n  docker\n  prometheus\nasyncio_default_fixture_
 
 @pytest.fixture
 def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    """Five tests, four of which skip themselves, on a machine of which nothing is required."""
+    """Six tests, five of which skip themselves, on a machine of which nothing is required."""
     for variable in VARIABLES.values():
         monkeypatch.delenv(variable, raising=False)
     pytester.makepyfile(TESTS)
@@ -54,7 +58,7 @@ def test_a_skip_is_a_skip_where_nothing_is_required(
 ) -> None:
     """Without the variables, or with 0, what is missing is told and the suite passes."""
     monkeypatch.setenv(VARIABLES["docker"], "0")
-    suite.runpytest_inprocess(*OPTIONS).assert_outcomes(passed=1, skipped=4)
+    suite.runpytest_inprocess(*OPTIONS).assert_outcomes(passed=1, skipped=5)
 
 
 def test_a_skip_of_what_is_required_is_a_failure(
@@ -63,10 +67,11 @@ def test_a_skip_of_what_is_required_is_a_failure(
     """With 1 every test with the marker fails with the reason of its skip; others still skip."""
     monkeypatch.setenv(VARIABLES["docker"], "1")
     result = suite.runpytest_inprocess(*OPTIONS)
-    result.assert_outcomes(passed=1, skipped=2, errors=2)
+    result.assert_outcomes(passed=1, skipped=3, errors=2)
     result.stdout.fnmatch_lines(["*AXIS_REQUIRE_DOCKER=1, but: no engine answers*"])
     monkeypatch.setenv(VARIABLES["prometheus"], "1")
-    suite.runpytest_inprocess(*OPTIONS).assert_outcomes(passed=1, skipped=1, errors=2, failed=1)
+    monkeypatch.setenv(VARIABLES["jre"], "1")
+    suite.runpytest_inprocess(*OPTIONS).assert_outcomes(passed=1, skipped=1, errors=2, failed=2)
 
 
 def test_ci_requires_everything_unless_told_otherwise() -> None:
