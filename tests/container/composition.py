@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -20,13 +21,17 @@ from axis.testing.broker.runtime import SHORT_LIVED
 CHECKOUT: Final = Path(__file__).parents[2]
 ROUTERS: Final = ("router-1", "router-2")
 _BROKERS: Final = ("broker-1", "broker-2", "broker-3")
+_BUILD_SECONDS: Final = 600.0
 _WHOLE_SECONDS: Final = 170.0
 _END_SECONDS: Final = 60.0
 _ORDINARY_USER: Final = 1000
 
 
 class Composition:
-    """A project of docker/compose.yaml; `end` removes everything of it but the site's folder.
+    """A project of docker/compose.yaml; `end` removes everything of it but the site's folder and the image.
+
+    Not testcontainers' DockerCompose: that calls `docker compose` alone, which Debian 12 has no package for, and waits
+    without a limit.
 
     Args:
         command: `docker compose` or `docker-compose`.
@@ -37,7 +42,7 @@ class Composition:
     def __init__(self, command: list[str], folder: Path, images: dict[str, str]) -> None:
         self._command = [*command, "--file", "docker/compose.yaml", "--project-name"]
         self._command.append(f"axis-test-{uuid4().hex[:8]}")
-        self._deadline = monotonic() + _WHOLE_SECONDS
+        self._deadline = monotonic() + _BUILD_SECONDS
         self._ports = dict(zip((*_BROKERS, *ROUTERS, "prometheus"), free_ports(6), strict=True))
         self.site = folder / "site"
         user = os.getuid() or _ORDINARY_USER
@@ -63,8 +68,13 @@ class Composition:
         """The brokers' addresses for clients that are not in the composition."""
         return ",".join(f"localhost:{self._ports[broker]}" for broker in _BROKERS)
 
+    def build(self) -> None:
+        """Build the image of the axis as the file declares it."""
+        self._run("build")
+
     def up(self) -> None:
-        """Make a development PKI with the image's own command and start everything."""
+        """Make a development PKI with the image's own command and start everything; the time begins here."""
+        self._deadline = monotonic() + _WHOLE_SECONDS
         hosts = [word for host in (*_BROKERS, "localhost") for word in ("--broker-host", host)]
         self.axis("pki", "init", *hosts)
         self._run("up", "--detach", "--no-build")
@@ -72,6 +82,15 @@ class Composition:
     def axis(self, *arguments: str) -> str:
         """Run a command of the axis in a container of its own and return what it wrote."""
         return self._run("run", "--rm", "--no-deps", "topics", *arguments)
+
+    def join(self, folder: Path) -> None:
+        """Make the data folder of a node on this machine, which reaches the brokers by their outer addresses."""
+        for name in ("directory", "pki"):
+            shutil.copytree(self.site / name, folder / name)
+        settings = (self.site / "axis.toml").read_text("utf-8")
+        (folder / "axis.toml").write_text(
+            re.sub(r"(?m)^bootstrap_servers = .*", f'bootstrap_servers = "{self.outside}"', settings), "utf-8"
+        )
 
     def get(self, service: str, path: str) -> str | None:
         """Return what a service answers with 200, None for anything else."""

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
+from threading import Timer
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -22,12 +24,14 @@ from tests.container.composition import CHECKOUT, ROUTERS, Composition
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
 
 AXIS_IMAGE = "axis:test"
+COMPOSED_IMAGE = "axis:composed"
 KAFKA_IMAGE = "axis-kafka:test"
 PROMETHEUS_IMAGE = "axis-prometheus:test"
 PROVINCE = "H56"
 WARD = "H56.14812"
 COMMUNE = "H56.15289"
 LANE_PARTITIONS = 12
+HAND_OVER_SECONDS = 60.0
 
 LIST_NODES = """
 import sys
@@ -52,9 +56,14 @@ def base_images() -> None:
 
 
 @pytest.fixture(scope="module")
-def axis_image() -> str:
-    """The image of the axis, built from the wheels of the lock and of the checkout."""
+def wheelhouse() -> None:
+    """The build context of the axis: the wheels of the lock and of the checkout."""
     run("docker/wheelhouse.sh")
+
+
+@pytest.fixture(scope="module")
+def axis_image(wheelhouse: None) -> str:  # noqa: ARG001
+    """The image of the axis."""
     run("docker", "build", "--quiet", "--file", "docker/Dockerfile", "--tag", AXIS_IMAGE, "build/wheelhouse")
     return AXIS_IMAGE
 
@@ -88,20 +97,26 @@ def docker_broker(
 
 @pytest.fixture
 def composition(
-    axis_image: str, kafka_image: str, prometheus_image: str, tmp_path: Path
+    wheelhouse: None,  # noqa: ARG001
+    kafka_image: str,
+    prometheus_image: str,
+    tmp_path: Path,
 ) -> Iterator[Composition]:
-    """Everything in docker/compose.yaml, brought up on these images and removed at the end."""
+    """Everything in docker/compose.yaml: its own image built, all brought up, and removed at the end."""
     network = f"axis-test-{uuid4().hex[:8]}"
     if run("docker", "network", "create", network, check=False).returncode != 0:
         pytest.skip("docker: this engine can make no networks")
     run("docker", "network", "rm", network)
+    # No image of an earlier run stands in for the one that is to be built.
+    run("docker", "image", "rm", "--force", COMPOSED_IMAGE, check=False)
     images = {
-        "AXIS_IMAGE": axis_image,
+        "AXIS_IMAGE": COMPOSED_IMAGE,
         "AXIS_KAFKA_IMAGE": kafka_image,
         "AXIS_PROMETHEUS_IMAGE": prometheus_image,
     }
     composed = Composition(compose_command(), tmp_path, images)
     try:
+        composed.build()
         composed.up()
         yield composed
     finally:
@@ -174,7 +189,7 @@ def test_the_axis_reaches_a_broker_in_a_container(
 
 
 def test_what_compose_brings_up_carries_a_document(composition: Composition, tmp_path: Path) -> None:
-    """Both routers get ready and share the lanes, Prometheus reaches them, and a document from outside arrives."""
+    """Both routers get ready and share the lanes, Prometheus reaches them, and a document from outside is handed over."""
 
     def tasks(router: str) -> int:
         found = re.search(
@@ -189,23 +204,48 @@ def test_what_compose_brings_up_carries_a_document(composition: Composition, tmp
         lambda: sum(map(tasks, ROUTERS)) == LANE_PARTITIONS and all(map(tasks, ROUTERS)),
         "the routers share the lanes",
     )
-    message_id = publish_from_outside(composition, tmp_path / "outside")
-    [document] = json.loads(composition.axis("inbox", "list", "--as", WARD, "-o", "json"))
-    assert (document["message_id"], document["sender"]) == (message_id, PROVINCE)
+    outside = tmp_path / "outside"
+    composition.join(outside)
+    letter = tmp_path / "letter.txt"
+    letter.write_text("Kính gửi", "utf-8")
+    publish = sender(outside, "publish", str(letter), "--to", WARD, "--subject", "Thử nghiệm", "-o", "id")
+    message_id = run(*publish).stdout.strip()
+    [listed] = json.loads(composition.axis("inbox", "list", "--as", WARD, "-o", "json"))
+    assert (listed["message_id"], listed["sender"]) == (message_id, PROVINCE)
+    [taken] = json.loads(
+        composition.axis(
+            "inbox", "take", message_id, "--as", WARD, "--to", "/var/lib/axis/taken", "-o", "json"
+        )
+    )
+    assert taken["state"] == "taken"
+    written = composition.site / "taken" / PROVINCE / message_id / letter.name
+    assert written.read_bytes() == letter.read_bytes()
+    receipt = handed_over(outside)
+    assert (receipt["issuer"], receipt["message_id"]) == (WARD, message_id)
     wanted = {f"{router}:9464": "up" for router in ROUTERS} | {"127.0.0.1:9090": "up"}
     composition.until(lambda: composition.targets() == wanted, "Prometheus reaches its targets")
 
 
-def publish_from_outside(composition: Composition, folder: Path) -> str:
-    """Publish a document as a node on this machine does, by the brokers' outer addresses; return its message id."""
-    for name in ("directory", "pki"):
-        shutil.copytree(composition.site / name, folder / name)
-    settings = (composition.site / "axis.toml").read_text("utf-8")
-    (folder / "axis.toml").write_text(
-        re.sub(r"(?m)^bootstrap_servers = .*", f'bootstrap_servers = "{composition.outside}"', settings),
-        "utf-8",
-    )
-    letter = folder / "letter.txt"
-    letter.write_text("Kính gửi", "utf-8")
-    options = ["--as", PROVINCE, "--to", WARD, "--subject", "Thử nghiệm", "--data", str(folder), "-o", "id"]
-    return run(sys.executable, "-m", "axis.cli.main", "publish", str(letter), *options).stdout.strip()
+def sender(folder: Path, *arguments: str) -> tuple[str, ...]:
+    """Return a command line of the province's node, which is on this machine."""
+    return (sys.executable, "-m", "axis.cli.main", *arguments, "--as", PROVINCE, "--data", str(folder))
+
+
+def handed_over(folder: Path) -> dict[str, Any]:
+    """Return the first receipt of a hand-over that the sender is shown; fail where none comes in time."""
+    with subprocess.Popen(
+        sender(folder, "inbox", "follow", "-o", "jsonl"), stdout=subprocess.PIPE, text=True
+    ) as following:
+        limit = Timer(HAND_OVER_SECONDS, following.kill)
+        limit.start()
+        try:
+            assert following.stdout is not None
+            shown: list[dict[str, Any]] = []
+            for line in following.stdout:
+                shown.append(json.loads(line))
+                if shown[-1].get("event") == "CONTENT_HANDOVER":
+                    return shown[-1]
+        finally:
+            limit.cancel()
+            following.kill()
+    pytest.fail(f"no receipt of a hand-over within {HAND_OVER_SECONDS:g} s, only {shown}")
