@@ -14,6 +14,12 @@ help: ## This list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## (.*)/  make \1|\2/' | column -t -s '|'
 
 $(STAMP): requirements/dev.lock requirements/jre.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { printf '%s\n' >&2 \
+	  "$(PYTHON) không phải là Python 3.11 trở lên; trên Debian 12 cài bằng: apt-get install --yes python3 python3-venv" \
+	  "$(PYTHON) is not Python 3.11 or newer; on Debian 12 install it with: apt-get install --yes python3 python3-venv"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { printf '%s\n' >&2 \
+	  "$(PYTHON) chưa tạo được môi trường ảo; cài phần còn thiếu bằng: apt-get install --yes python3-venv" \
+	  "$(PYTHON) cannot make a virtual environment; install what it lacks with: apt-get install --yes python3-venv"; exit 1; }
 	@echo "Đang chuẩn bị môi trường Python (chỉ lần đầu) / preparing the Python environment (first time only)…"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
