@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Timer
 from typing import Final
@@ -15,7 +16,7 @@ from typing import Final
 import psutil
 import pytest
 
-from axis.apps.demo import accounting, documents
+from axis.apps.demo import accounting, documents, overtaking
 from axis.apps.demo.claims import Claim, Findings, Phrase
 from axis.apps.demo.programme import STEPS, StepResult
 from axis.apps.demo.replayed import Reading
@@ -24,6 +25,7 @@ from axis.cli.exit_codes import ExitCode
 from axis.consumers.replay import DOCUMENT, Verdict
 from axis.core.envelope import Urgency
 from axis.core.history import Entry, EstablishedEnvelope, EstablishedReceipt
+from axis.ports import Record
 from tests.unit.core.history_model import SENDERS, History, Model
 
 DEADLINE_SECONDS = 300
@@ -54,6 +56,7 @@ def test_every_step_holds(environment: dict[str, str], tmp_path: Path) -> None:
     for evidence in (
         r"CONTENT_HANDOVER · H56\.14812 · sha256:[0-9a-f]{16}",
         r"24/24 axis\.inbox\.\*",
+        r"(1[6-9]\d\d|2000) / 2000 · ",
         r"SUBMISSION_REJECTION: sender-mismatch · H56\.W00",
         r"algorithm-refused · axis\.quarantine\[\d\]@\d+",
         r"SIGKILL pid \d+: [1-9]\d* ",
@@ -168,6 +171,21 @@ _SABOTAGE: Final[dict[str, Callable[[History], object]]] = {
     "an inbox lost": lambda history: history.inboxes.pop(SENDERS[2]),
     "a receipt missing": lambda history: history.receipts.pop(0),
 }
+
+
+@pytest.mark.parametrize(
+    ("behind", "everywhere", "held"), [(9, True, True), (7, True, False), (9, False, False)]
+)
+def test_overtaking_is_more_than_to_be_served_in_turn(*, behind: int, everywhere: bool, held: bool) -> None:
+    """Nearly all ordinary documents must come after the flash one; some always do where lanes are served by turns."""
+    start = datetime(2026, 11, 23, tzinfo=UTC)
+
+    def copy(at: int) -> Record:
+        return Record("axis.inbox.H56", 0, at, start + timedelta(seconds=at), b"", b"")
+
+    flash, backlog = [copy(10 - behind)], [[copy(number + 1)] for number in range(10)]
+    claim = overtaking.overtook(flash, backlog, everywhere=everywhere)
+    assert (claim.held, claim.evidence[0].split(" · ")[0]) == (held, f"{behind} / 10")
 
 
 def test_the_last_step_holds_over_a_correct_history() -> None:

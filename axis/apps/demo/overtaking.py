@@ -15,6 +15,7 @@ TITLE: Final = Phrase(
     "A flash document to every organisation overtakes thousands that are waiting",
 )
 BACKLOG: Final = 2_000
+_LEAST_BEHIND: Final = 0.8
 
 
 async def play(stage: Stage) -> Findings:
@@ -35,7 +36,6 @@ async def play(stage: Stage) -> Findings:
     copies = [each for each in records if each.topic != SUBMISSIONS_EXPRESS and each.value == flash.value]
     delivered = bulk.deliveries(backlog, records)
     everywhere = sorted(each.topic for each in copies) == sorted(map(inbox_topic, recipients))
-    behind = _appended_after(copies, delivered)
     return Findings(
         (
             _was_last(
@@ -54,18 +54,14 @@ async def play(stage: Stage) -> Findings:
                     ),
                 ),
             ),
-            Claim(
-                _OVERTOOK,
-                held=everywhere and behind > 0,
-                evidence=(f"{behind} / {len(backlog)} · {_clock(_moments(delivered))}",),
-            ),
+            overtook(copies, delivered, everywhere=everywhere),
             Claim(
                 _COMPLETE,
                 held=all(len(each) == 1 for each in delivered),
                 evidence=(f"{sum(map(len, delivered))} / {len(backlog)}",),
             ),
         ),
-        proof=f"{len(copies)} axis.inbox.*; {behind} / {len(backlog)} còn chờ (still waiting)",
+        proof=f"{len(copies)} axis.inbox.*; {_appended_after(copies, delivered)} / {len(backlog)} còn chờ (still waiting)",
     )
 
 
@@ -98,6 +94,24 @@ def _was_last(records: Sequence[Record], submitted: Sequence[Record], backlog: i
             f"{len(waiting)} × {SUBMISSIONS_STANDARD}, {_clock(waiting)}",
             f"{place}, {_clock(moments)}",
         ),
+    )
+
+
+def overtook(copies: Sequence[Record], delivered: Sequence[Sequence[Record]], *, everywhere: bool) -> Claim:
+    """Judge whether nearly the whole backlog still waited when the flash document stood in its last inbox.
+
+    A router that serves both lanes by turns leaves some behind as well; one that drains the express lane first, nearly all.
+
+    Args:
+        copies: of the flash document in the inboxes.
+        delivered: the copies of each document of the backlog.
+        everywhere: whether the flash document reached every inbox.
+    """
+    behind = _appended_after(copies, delivered)
+    return Claim(
+        _OVERTOOK,
+        held=everywhere and behind >= _LEAST_BEHIND * len(delivered),
+        evidence=(f"{behind} / {len(delivered)} · {_clock(_moments(delivered))}",),
     )
 
 
