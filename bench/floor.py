@@ -1,7 +1,7 @@
 """The floor: verify, then forward, by hand and in one file; run as `python -m bench.floor FOLDER`.
 
 What a competent engineer would write who may leave out everything that the axis does beyond it: one consumer over all
-partitions of the standard lane, one transactional producer, batches, every delivery awaited before the commit,
+partitions of the standard lane, one transactional producer, batches of each inbox built by hand, every delivery awaited before the commit,
 certificates judged once and remembered, the positions in the transaction. One process, so that partitions are assigned
 by hand and one transactional id fences it. `bench/README.md` lists what is left out.
 """
@@ -9,8 +9,9 @@ by hand and one transactional id fences it. `bench/README.md` lists what is left
 import argparse
 import asyncio
 from base64 import b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -122,19 +123,33 @@ async def _carry_over(
     destination: Destination,
 ) -> None:
     """Verify a batch, then write it and its positions in one transaction."""
-    records = [record for batch in batches.values() for record in batch]
-    forwardings = [destination(record) for record in records]
+    copies: dict[str, list[tuple[bytes | None, bytes]]] = {}
+    for record in chain.from_iterable(batches.values()):
+        key, topics = destination(record)
+        for topic in topics:
+            copies.setdefault(topic, []).append((key, record.value))
     async with producer.transaction():
         deliveries = [
-            await producer.send(topic, record.value, key=key, partition=0)
-            for record, (key, topics) in zip(records, forwardings, strict=True)
-            for topic in topics
+            await producer.send_batch(batch, topic, partition=0)
+            for topic, waiting in copies.items()
+            for batch in _built(producer, waiting)
         ]
         await asyncio.gather(*deliveries)
         positions = {
             place: OffsetAndMetadata(batch[-1].offset + 1, "") for place, batch in batches.items() if batch
         }
         await producer.send_offsets_to_transaction(positions, group)
+
+
+def _built(producer: AIOKafkaProducer, waiting: Sequence[tuple[bytes | None, bytes]]) -> Iterator[Any]:
+    """Build an inbox's copies into batches by hand: a future for each copy would cost more than the copy."""
+    batch = producer.create_batch()
+    for key, value in waiting:
+        if batch.append(key=key, value=value, timestamp=None) is None:
+            yield batch
+            batch = producer.create_batch()
+            batch.append(key=key, value=value, timestamp=None)
+    yield batch
 
 
 async def main() -> None:
