@@ -1,3 +1,3 @@
 """The provincial document-exchange axis: signed envelopes over Kafka, exactly once, with provable receipts."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

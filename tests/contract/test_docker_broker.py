@@ -1,9 +1,12 @@
 """What the broker in containers promises besides what every back end does."""
 
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from testcontainers.core.docker_client import DockerClient
 
 from axis.errors import ConfigurationError
 from axis.testing.broker.docker import DockerBroker, engine_answers
@@ -11,6 +14,7 @@ from axis.testing.broker.java import find_java
 from axis.testing.pki import DevelopmentPki
 from tests.contract.back_ends import in_docker
 from tests.contract.broker_clients import create_topic, publish, take
+from tests.waiting import until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.docker]
 
@@ -26,6 +30,33 @@ async def test_the_pytest_plugin_takes_it_where_maven_is_missing(
         topic = create_topic(broker, "fallback")
         await publish(broker, topic, b"kept")
         assert await take(broker, topic, 1) == [b"kept"]
+
+
+def test_leaves_no_broker_when_its_owner_is_killed(pki: DevelopmentPki, tmp_path: Path) -> None:
+    """Containers end with their owner even when the owner gets SIGKILL, and the next one of the directory takes over."""
+    if not engine_answers():
+        pytest.skip("docker: no Docker engine answers on this machine")
+    script = (
+        "import sys, time; from pathlib import Path; from axis.clock import SystemClock;"
+        "from axis.testing.broker.docker import DockerBroker; from axis.testing.pki import DevelopmentPki;"
+        "folder = Path(sys.argv[1]); pki = DevelopmentPki.create_or_open(folder / 'pki', now=SystemClock().now());"
+        "broker = DockerBroker(folder / 'broker', pki); broker.start();"
+        "print(broker._running[1].get_wrapped_container().id, flush=True); time.sleep(600)"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout is not None
+        identity = owner.stdout.readline().strip()
+        owner.kill()
+    client = DockerClient().client
+    until(lambda: client.containers.get(identity).status == "exited", "the container has ended")
+    with DockerBroker(tmp_path / "broker", pki) as broker:
+        assert create_topic(broker, "taken-over")
+        with pytest.raises(ConfigurationError, match="is in use by a broker of process"):
+            DockerBroker(tmp_path / "broker", pki).start()
+    left = client.containers.list(all=True, filters={"label": f"axis.data-dir={tmp_path / 'broker'}"})
+    client.close()
+    assert left == []
 
 
 def test_names_a_fixed_port_that_is_taken(pki: DevelopmentPki, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from testcontainers.core.docker_client import DockerClient
 from axis.errors import Bilingual, ConfigurationError, Unavailable
 from axis.testing.broker.interface import OwnBroker, wait_until_served
 from axis.testing.broker.layout import Layout, settle
+from axis.testing.broker.lock import LOCK_NAME, lock
 from axis.testing.broker.runtime import SHORT_LIVED
 from axis.testing.pki import DevelopmentPki
 
@@ -26,7 +27,11 @@ _START_SECONDS = 120.0
 _STOP_SECONDS = 15
 _LAST_BYTES = 3000
 _HOME = "/var/lib/axis-broker"
+_OWNER = "/run/axis/owner"
+_OWNED = "axis.data-dir"
 _RUN = (
+    # Process 1 is the broker from `exec` on. Its owner holds the lock for as long as it lives, however it ends.
+    f"(flock -s {_OWNER} true && kill -TERM 1) & "
     f"if [ ! -f {_HOME}/log/meta.properties ]; then"
     f" java {' '.join(SHORT_LIVED)} -cp '/opt/kafka/libs/*' kafka.tools.StorageTool format --ignore-formatted"
     f' --cluster-id="$CLUSTER_ID" --config={_HOME}/server.properties || exit 1; fi;'
@@ -78,8 +83,7 @@ def container_of(image: str) -> DockerContainer:
             )
         )
     if not _obtainable(testcontainers_config.ryuk_image):
-        # Nothing would start while testcontainers waits for its reaper. Without it the containers of a run that
-        # was killed stay; `docker ps --filter label=org.testcontainers` lists them.
+        # Nothing would start while testcontainers waits for its reaper.
         testcontainers_config.ryuk_disabled = True
     return DockerContainer(image)
 
@@ -128,11 +132,11 @@ class DockerBroker(OwnBroker):
         super().__init__(data_dir, pki, nodes=nodes, ports=ports, grant_without_acl=grant_without_acl)
         self._image = os.environ.get("AXIS_KAFKA_IMAGE", DEFAULT_IMAGE)
         self._running: dict[int, DockerContainer] = {}
-        self._started = False
+        self._lock: int | None = None
 
     def start(self) -> None:
         """Starts all nodes and returns when the cluster serves (`Broker.start`)."""
-        if self._started:
+        if self._lock is not None:
             return
         if not engine_answers():
             raise ConfigurationError(
@@ -142,9 +146,10 @@ class DockerBroker(OwnBroker):
                 )
             )
         self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._layout = settle(self._data_dir, self.nodes, self._ports)
-        self._started = True
+        self._lock = lock(self._data_dir / LOCK_NAME)
         try:
+            _remove_left(self._data_dir)
+            self._layout = settle(self._data_dir, self.nodes, self._ports)
             self._launch(self._layout, *range(1, self.nodes + 1))
         except BaseException:
             self.stop()
@@ -161,7 +166,9 @@ class DockerBroker(OwnBroker):
                 container.get_wrapped_container().stop(timeout=_STOP_SECONDS)
                 container.stop()
         self._running.clear()
-        self._started = False
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def check(self) -> None:
         """Returns at once unless a container has ended that nobody stopped or killed (`Broker.check`)."""
@@ -186,7 +193,7 @@ class DockerBroker(OwnBroker):
 
     def restart(self, node: int) -> None:
         """Starts a node that is down and returns when the cluster lists it (`OwnBroker.restart`)."""
-        if self._layout is None or not self._started:
+        if self._layout is None or self._lock is None:
             raise ConfigurationError(f"node {node} cannot start before the broker; call start()")
         if node in self._running:
             self._running[node].reload()
@@ -217,7 +224,12 @@ class DockerBroker(OwnBroker):
             .with_volume_mapping(properties.parent, _HOME, "rw")
             .with_volume_mapping(self._certificate(), "/run/axis/broker.pem", "ro")
             .with_volume_mapping(self._pki.ca_path, "/run/axis/ca.pem", "ro")
-            .with_kwargs(network_mode="host", user=f"{os.getuid()}:{os.getgid()}")
+            .with_volume_mapping(self._data_dir / LOCK_NAME, _OWNER, "ro")
+            .with_kwargs(
+                network_mode="host",
+                user=f"{os.getuid()}:{os.getgid()}",
+                labels={_OWNED: str(self._data_dir)},
+            )
         )
 
     def _await(self) -> None:
@@ -235,6 +247,18 @@ class DockerBroker(OwnBroker):
                         ) from error
             else:
                 return
+
+
+def _remove_left(data_dir: Path) -> None:
+    """Removes the containers of an owner of this directory that was killed; they end by themselves, and stay."""
+    client = DockerClient().client
+    try:
+        for container in client.containers.list(all=True, filters={"label": f"{_OWNED}={data_dir}"}):
+            with suppress(NotFound, APIError):
+                container.stop(timeout=_STOP_SECONDS)
+                container.remove()
+    finally:
+        client.close()
 
 
 def _ended(container: DockerContainer) -> Bilingual:

@@ -1,23 +1,22 @@
 """The embedded back end: Apache Kafka in child JVMs, one or three nodes, KRaft combined mode."""
 
-import fcntl
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from time import monotonic, sleep
+from time import monotonic
 
 from axis.clock import SystemClock
-from axis.errors import Bilingual, ConfigurationError
+from axis.errors import ConfigurationError
 from axis.testing.broker.interface import PROPERTIES_NAME, OwnBroker, wait_until_served
 from axis.testing.broker.jars import only_one
 from axis.testing.broker.layout import Layout, settle
-from axis.testing.broker.node import GRACE_SECONDS, Node
+from axis.testing.broker.lock import LOCK_NAME, lock
+from axis.testing.broker.node import Node
 from axis.testing.broker.runtime import Runtime
 from axis.testing.pki import DevelopmentPki
 
 _START_SECONDS = 60.0
-_LOCK_POLL_SECONDS = 0.1
 
 
 class EmbeddedBroker(OwnBroker):
@@ -61,7 +60,7 @@ class EmbeddedBroker(OwnBroker):
             return
         self._runtime = self._runtime or _prepared_runtime()
         self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock = _lock(self._data_dir / "lock")
+        self._lock = lock(self._data_dir / LOCK_NAME)
         try:
             self._layout = settle(self._data_dir, self.nodes, self._ports)
             self._configure(self._runtime, self._layout)
@@ -150,33 +149,3 @@ def _prepared_runtime() -> Runtime:
             broker.stop()
             recorded.rename(runtime.archive)
     return runtime
-
-
-def _lock(path: Path) -> int:
-    """Opens and locks the file; the nodes' leashes inherit the lock, so it lasts as long as their JVMs.
-
-    The file names the owner. Where the owner lives the directory is in use; where it was just killed, its nodes get
-    the time to end.
-    """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    deadline = monotonic() + GRACE_SECONDS + 1
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            owner = path.read_text(encoding="ascii")
-            if (owner and Path(f"/proc/{owner}").exists()) or monotonic() > deadline:
-                os.close(descriptor)
-                raise ConfigurationError(
-                    Bilingual(
-                        f"{path.parent} đang được Kafka của tiến trình {owner or 'không rõ'} dùng; dừng tiến trình đó hoặc"
-                        " chọn thư mục khác",
-                        f"{path.parent} is in use by a broker of process {owner or 'unknown'}; "
-                        "stop that one or give another directory",
-                    )
-                ) from error
-            sleep(_LOCK_POLL_SECONDS)
-        else:
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
-            return descriptor
