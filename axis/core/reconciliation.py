@@ -265,9 +265,12 @@ class Reconciliation:
         self._tally.expect_answer(entry, receipt, due._replace(least=0, most=_ANY) if before else due)
         if receipt.event is Event.SUBMISSION_REJECTION:
             self._tally.rejected_at.setdefault(receipt.sender, {})[entry.value] = receipt.occurred_at
-        about_receipt = submission is not None and isinstance(submission.content, EstablishedReceipt)
+        # Of what is not read the reason may tell: no document is refused for this one.
+        about_receipt = receipt.reason == Reason.RECEIPT_NOT_ALLOWED or (
+            submission is not None and isinstance(submission.content, EstablishedReceipt)
+        )
         if receipt.message_id is not None and not about_receipt:
-            self._remember(entry, receipt, source)
+            self._remember(entry, receipt, source, read=submission is not None)
         if receipt.event is Event.SUBMISSION_ACCEPTANCE:
             # Where the accepted record is kept no more, its identity must do in place of its bytes.
             key = submission.value if submission else due.digest
@@ -296,14 +299,24 @@ class Reconciliation:
                 for difference in differences:
                     self._tally.disagree(decision, difference)
 
-    def _remember(self, entry: Entry, receipt: EstablishedReceipt, source: Source) -> None:
-        """Keep a decision that is final for its message id; there must be one only."""
+    def _remember(self, entry: Entry, receipt: EstablishedReceipt, source: Source, *, read: bool) -> None:
+        """Keep a decision that is final for its message id; there must be one only.
+
+        Args:
+            entry: where the receipt stands.
+            receipt: the decision.
+            source: where the submission stands, or stood.
+            read: whether what stands there was read.
+        """
         accepted = receipt.event is Event.SUBMISSION_ACCEPTANCE
         if not accepted and receipt.reason in UNREMEMBERED:
             return
         prior = self._tally.decision(receipt.sender, receipt.message_id)
         if prior is not None:
             other = prior.digest != receipt.envelope_digest
+            if not (other or accepted or read):
+                # A recipient's receipt is refused anew each time, and whether it was one nobody can tell any more.
+                return
             self._tally.note(
                 FindingKind.MESSAGE_ID_REUSED if other else FindingKind.DECIDED_TWICE,
                 entry.place,

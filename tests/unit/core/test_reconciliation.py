@@ -122,6 +122,18 @@ def test_a_hand_over_of_what_was_not_consigned_may_be_refused() -> None:
     assert (report.findings, report.counts["taken_as_given"]) == ((), 3)
 
 
+@pytest.mark.parametrize("reason", ["receipt-not-allowed", "environment-mismatch"])
+def test_a_hand_over_that_was_refused_twice_before_the_period_is_no_finding(reason: str) -> None:
+    """Receipts are refused anew each time; where the lanes keep them no more, that is not taken for a decision made twice."""
+    model = Model()
+    model.accept(PROVINCE, (WARD,))
+    model.hand_over(0)
+    model.hand_over(0)
+    history = model.history
+    hand_over_refused(history, reason)
+    assert history.judged(first=len(history.submissions)).findings == ()
+
+
 def test_each_status_of_a_document_is_attested_once() -> None:
     """Two statuses of one recipient hold side by side; another receipt of one of them is a conflict, for that one alone."""
     model = Model()
