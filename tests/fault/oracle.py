@@ -1,17 +1,15 @@
 """The second opinion: what the topics hold, read by another client library and compared by other code than the axis's.
 
-    submissions in the lanes  =  documents in the inboxes of their recipients  =  receipts of acceptance
+    what stands in the lanes  =  what stands in the inboxes  =  what the legal record says  =  what the changelog keeps
 
-and besides: the sender has one answer per submission, all byte for byte the same; the quarantine holds what is no
-envelope, once; per sender and lane the order is kept in every inbox; no transaction is left hanging; every input
-position stands at the end. Only decoding is the axis's own.
+by the rules of `tests.fault.verdict`: documents, acceptances, rejections, hand-overs and quarantined records, each in its
+places, each as often as it must be, and in order. Besides, no transaction is left hanging, and every input position
+stands at the end. Only decoding is the axis's own.
 """
 
 import time
 import tomllib
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -36,16 +34,16 @@ from axis.core.topics import (
     ROUTER_STATE,
     SUBMISSIONS_EXPRESS,
     SUBMISSIONS_STANDARD,
-    inbox_topic,
 )
 from axis.errors import Refused
 from axis.schemas import avro
 from axis.settings import Settings
 from axis.testing.broker import ADMIN_NAME
+from tests.fault.history import HandedOver, History, Place, Statement, Submitted
+from tests.fault.verdict import ALTERED, FOREIGN, INBOXES, UNKNOWN, judge
 
 GROUP: Final = "axis-router"
 LANES: Final = (SUBMISSIONS_EXPRESS, SUBMISSIONS_STANDARD)
-_INBOXES: Final = inbox_topic("")
 _READ_SECONDS: Final = 60.0
 _LOOK_SECONDS: Final = 0.1
 _UNSETTLED: Final = frozenset(
@@ -55,47 +53,6 @@ _UNSETTLED: Final = frozenset(
         KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
     }
 )
-Place = tuple[str, int]
-"""A partition of a topic."""
-
-
-@dataclass(slots=True)
-class Submission:
-    """An envelope of the lanes.
-
-    Attributes:
-        record: SHA-256 of the whole record.
-        places: its copies, in the order of the log.
-    """
-
-    digest: bytes
-    record: bytes
-    sender: str
-    message_id: str
-    recipients: tuple[str, ...]
-    places: list[tuple[str, int, int]] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class History:
-    """Everything read so far.
-
-    Attributes:
-        documents: per inbox topic, digest and SHA-256 of the whole record of every document, in order.
-        accepted: per envelope, recipients and record of every receipt of acceptance in the legal record.
-        answers: per inbox topic and envelope, the records that answer it.
-        decisions: how often each key stands in the changelog.
-    """
-
-    submissions: dict[bytes, Submission] = field(default_factory=dict)
-    unreadable: Counter[tuple[str, int, int]] = field(default_factory=Counter)
-    quarantined: Counter[tuple[str, int, int]] = field(default_factory=Counter)
-    documents: dict[str, list[tuple[bytes, bytes]]] = field(default_factory=lambda: defaultdict(list))
-    accepted: dict[bytes, list[tuple[frozenset[str], bytes]]] = field(
-        default_factory=lambda: defaultdict(list)
-    )
-    answers: dict[tuple[str, bytes], list[bytes]] = field(default_factory=lambda: defaultdict(list))
-    decisions: Counter[str] = field(default_factory=Counter)
 
 
 class Oracle:
@@ -113,7 +70,7 @@ class Oracle:
         self.reconciled_until: datetime | None = None
         # A broker that is away is what these tests are about; nobody needs a line for each refused connection.
         self._options = librdkafka_options(ADMIN_NAME, settings.broker) | {"log_level": "0"}
-        self._groups = _groups(settings)
+        self._codes = _codes(settings)
         self._positions: dict[Place, int] = {}
         self._history = History()
         self._reported: set[str] = set()
@@ -133,19 +90,27 @@ class Oracle:
 
     def submissions(self) -> int:
         """Return how many different envelopes stand in the lanes, reading what is new first."""
-        self._read()
-        return len(self._history.submissions)
+        return len(self.history().envelopes())
 
     def copies(self, *digests: bytes) -> list[int]:
         """Return how often each of these envelopes stands in its lane, reading what is new first."""
-        self._read()
-        found = (self._history.submissions.get(digest) for digest in digests)
-        return [len(known.places) if known else 0 for known in found]
+        found = self.history().envelopes()
+        return [found[digest] for digest in digests]
 
     def deliveries(self, digest: bytes) -> int:
         """Return in how many inbox records an envelope stands, reading what is new first."""
-        self._read()
-        return sum(each == digest for inbox in self._history.documents.values() for each, _ in inbox)
+        return self.history().deliveries(digest)
+
+    def hanging(self) -> list[str]:
+        """Return where a transaction is neither committed nor aborted."""
+        admin = self._admin()
+        places = _partitions(admin)
+        stable, written = _ends(admin, places, committed=True), _ends(admin, places, committed=False)
+        return [
+            f"a transaction hangs in {place}: stable to {stable[place]}, written to {written[place]}"
+            for place in places
+            if stable[place] != written[place]
+        ]
 
     def lag(self) -> dict[Place, int]:
         """Return, per lane partition, how many offsets the router's committed position is behind the end."""
@@ -214,118 +179,92 @@ class Oracle:
                     waiting.discard(place)
         consumer.close()
 
-    def _note(self, place: tuple[str, int], offset: int, key: bytes, value: bytes) -> None:
+    def _note(self, place: Place, offset: int, key: bytes, value: bytes) -> None:
         topic, history = place[0], self._history
         if topic in LANES:
-            self._note_submission((*place, offset), value)
+            history.lanes[*place, offset] = self._submission(value)
         elif topic == ROUTER_STATE:
-            history.decisions[key.decode()] += 1
+            decision = avro.decode(value)
+            assert isinstance(decision, avro.Decision)
+            receipt = None if decision.receipt is None else sha256(decision.receipt)
+            history.decisions[key.decode(), decision.digest, receipt] += 1
         elif topic == QUARANTINE:
             record = avro.decode(value)
             assert isinstance(record, avro.QuarantineRecord)
             source = record.source
             history.quarantined[source.topic, source.partition, source.offset] += 1
-        elif topic == RECEIPTS or topic.startswith(_INBOXES):
-            self._note_output(topic, value)
+        elif topic == RECEIPTS:
+            history.legal.append((_statement(value), sha256(value)))
+        elif topic.startswith(INBOXES) and not _opens(value):
+            history.inboxes[topic].append(sha256(value))
 
-    def _note_submission(self, place: tuple[str, int, int], value: bytes) -> None:
+    def _submission(self, value: bytes) -> Submitted | HandedOver | None:
         try:
-            envelope = avro.decode(value)
+            decoded = avro.decode(value)
         except Refused:
-            self._history.unreadable[place] += 1
-            return
-        assert isinstance(envelope, Envelope), f"{place} holds a {type(envelope).__name__}"
-        header = avro.decode_header(envelope.header)
-        recipients = {code for each in header.recipients for code in self._groups.get(each, (each,))}
-        if any(each in self._groups for each in header.recipients):
+            return None
+        if isinstance(decoded, SignedReceipt):
+            return _handed_over(decoded, value)
+        assert isinstance(decoded, Envelope)
+        header = avro.decode_header(decoded.header)
+        recipients = {code for each in header.recipients for code in self._codes.get(each, ())}
+        if any(each.startswith("@") for each in header.recipients):
             recipients.discard(header.sender)
-        submission = self._history.submissions.setdefault(
-            envelope.digest,
-            Submission(
-                envelope.digest, sha256(value), header.sender, header.message_id, tuple(sorted(recipients))
-            ),
+        fault = None
+        if any(part.content is not None and sha256(part.content) != part.digest for part in decoded.parts):
+            fault = ALTERED
+        elif header.environment != self.settings.environment:
+            fault = FOREIGN
+        elif not recipients:
+            fault = UNKNOWN
+        return Submitted(
+            decoded.digest, sha256(value), header.sender, header.message_id, frozenset(recipients), fault
         )
-        submission.places.append(place)
-
-    def _note_output(self, topic: str, value: bytes) -> None:
-        match avro.decode(value):
-            case Envelope(digest=digest):
-                self._history.documents[topic].append((digest, sha256(value)))
-            case SignedReceipt(statement=statement):
-                receipt = avro.decode_receipt(statement)
-                if receipt.event is not Event.SUBMISSION_ACCEPTANCE:
-                    return
-                consigned = frozenset(o.recipient for o in receipt.outcomes if o.outcome is Outcome.CONSIGNED)
-                if topic == RECEIPTS:
-                    self._history.accepted[receipt.envelope_digest].append((consigned, value))
-                else:
-                    self._history.answers[topic, receipt.envelope_digest].append(value)
 
     def _judge_positions(self) -> Iterator[str]:
-        admin = self._admin()
-        places = _partitions(admin)
-        stable, written = _ends(admin, places, committed=True), _ends(admin, places, committed=False)
-        yield from (
-            f"a transaction hangs in {place}: stable to {stable[place]}, written to {written[place]}"
-            for place in places
-            if stable[place] != written[place]
-        )
-        yield from (f"{place} is {lag} behind" for place, lag in self._lag(admin).items() if lag)
+        yield from self.hanging()
+        yield from (f"{place} is {lag} behind" for place, lag in self._lag(self._admin()).items() if lag)
 
 
-def judge(history: History) -> Iterator[str]:
-    """Yield what is wrong with a history."""
-    inboxes = {topic: Counter(documents) for topic, documents in history.documents.items()}
-    for submission in history.submissions.values():
-        yield from _judge_one(history, submission, inboxes)
-    for topic, documents in inboxes.items():
-        for digest, record in documents:
-            known = history.submissions.get(digest)
-            if known is None or topic.removeprefix(_INBOXES) not in known.recipients:
-                yield f"{topic} holds {digest.hex()[:12]}, which nobody sent there"
-            elif known.record != record:
-                yield f"{topic} holds {digest.hex()[:12]} with other bytes than its sender published"
-    for digest in history.accepted.keys() - history.submissions.keys():
-        yield f"a receipt is about {digest.hex()[:12]}, which nobody submitted"
-    if history.quarantined != history.unreadable:
-        yield (
-            f"quarantined {history.quarantined - history.unreadable} too much,"
-            f" {history.unreadable - history.quarantined} too little"
-        )
-    yield from _judge_order(history)
+def _handed_over(signed: SignedReceipt, value: bytes) -> HandedOver:
+    receipt = avro.decode_receipt(signed.statement)
+    assert receipt.event is Event.CONTENT_HANDOVER
+    return HandedOver(
+        signed.digest,
+        sha256(value),
+        receipt.issuer,
+        receipt.sender,
+        str(receipt.message_id),
+        receipt.envelope_digest,
+        str(receipt.status),
+    )
 
 
-def _judge_one(
-    history: History, submission: Submission, inboxes: Mapping[str, Counter[tuple[bytes, bytes]]]
-) -> Iterator[str]:
-    name = f"{submission.sender}/{submission.message_id}"
-    for code in submission.recipients:
-        count = inboxes.get(inbox_topic(code), Counter())[submission.digest, submission.record]
-        if count != 1:
-            yield f"{name} stands {count} times in the inbox of {code}"
-    accepted = history.accepted[submission.digest]
-    if [recipients for recipients, _ in accepted] != [frozenset(submission.recipients)]:
-        yield f"{name} has {len(accepted)} receipts: {[sorted(recipients) for recipients, _ in accepted]}"
-        return
-    answers = history.answers[inbox_topic(submission.sender), submission.digest]
-    if answers != [accepted[0][1]] * len(submission.places):
-        yield (
-            f"{name} was submitted {len(submission.places)} times and answered {len(answers)} times,"
-            f" with {len(set(answers))} different receipts"
-        )
-    if history.decisions[name] != 1:
-        yield f"{name} is {history.decisions[name]} times in the changelog"
+def _opens(value: bytes) -> bool:
+    """Tell whether an entry of an inbox is the one that opened it."""
+    decoded = avro.decode(value)
+    return (
+        isinstance(decoded, SignedReceipt)
+        and avro.decode_receipt(decoded.statement).event is Event.INBOX_OPENED
+    )
 
 
-def _judge_order(history: History) -> Iterator[str]:
-    submissions = history.submissions
-    for topic, documents in history.documents.items():
-        last: dict[tuple[str, str, int], int] = {}
-        for known in (submissions[digest] for digest, _ in documents if digest in submissions):
-            lane, partition, offset = known.places[0]
-            if offset < last.get((known.sender, lane, partition), -1):
-                yield f"{topic}: {known.sender}/{known.message_id} came after a later one of its lane"
-            last[known.sender, lane, partition] = offset
+def _statement(value: bytes) -> Statement:
+    """Return what a record of the legal record says."""
+    signed = avro.decode(value)
+    assert isinstance(signed, SignedReceipt)
+    receipt = avro.decode_receipt(signed.statement)
+    source = receipt.source
+    served = (Outcome.CONSIGNED, Outcome.HANDED_OVER)
+    return Statement(
+        str(receipt.event),
+        None if source is None else (source.topic, source.partition, source.offset),
+        receipt.envelope_digest if source is not None else sha256(value),
+        receipt.sender,
+        str(receipt.message_id),
+        frozenset(each.recipient for each in receipt.outcomes if each.outcome in served),
+        receipt.reason,
+    )
 
 
 def _partitions(admin: AdminClient) -> list[Place]:
@@ -345,12 +284,11 @@ def _ends(admin: AdminClient, places: Iterable[Place], *, committed: bool) -> di
     return {(tp.topic, tp.partition): future.result().offset for tp, future in answers.items()}
 
 
-def _groups(settings: Settings) -> dict[str, Sequence[str]]:
-    """Return the members of @all and of the named groups, read from the files."""
+def _codes(settings: Settings) -> dict[str, Sequence[str]]:
+    """Return whom each code, each named group and @all stand for, read from the files."""
     tables = [tomllib.loads(path.read_text("utf-8")) for path in settings.directory.folder.glob("*.toml")]
     organisations = [each for table in tables for each in table.get("organisation", ())]
-    groups: dict[str, Sequence[str]] = {
-        each["name"]: each["members"] for table in tables for each in table.get("group", ())
-    }
-    groups["@all"] = [each["code"] for each in organisations if each["level"] != "axis"]
-    return groups
+    codes: dict[str, Sequence[str]] = {each["code"]: (each["code"],) for each in organisations}
+    codes |= {each["name"]: each["members"] for table in tables for each in table.get("group", ())}
+    codes["@all"] = [each["code"] for each in organisations if each["level"] != "axis"]
+    return codes

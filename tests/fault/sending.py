@@ -1,9 +1,8 @@
-"""Organisations that publish: mixed lanes, single recipients and broadcasts, repetitions, and bytes that are nothing."""
+"""Organisations that publish: mixed lanes, single recipients and broadcasts, repetitions, hard cases, and bytes that are nothing."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
 from random import Random
 
 from axis.apps import wiring
@@ -17,8 +16,9 @@ from axis.ports import Append
 from axis.producers.kafka import KafkaWriter
 from axis.producers.publish import Acknowledged, Draft, DraftPart, Publisher
 from axis.settings import Settings
-from axis.storage.journal import Journal, StoredSubmission
+from axis.storage.journal import Journal
 from tests.configuration import LANE_PARTITIONS
+from tests.fault.hard_cases import HardCase, Recipient, Sent
 
 OFFICE = OrganisationCode("H56")
 BIM_SON = OrganisationCode("H56.14812")
@@ -29,18 +29,6 @@ SENDERS = (OFFICE, BIM_SON, QUANG_TRUNG, QUY_LUONG)
 """One sender in each lane partition (2, 3, 1, 0)."""
 _PAUSE_SECONDS = 0.5
 GARBAGE = b"\xc3\x01 not an envelope"
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """An envelope and who publishes it."""
-
-    publisher: Publisher
-    submission: StoredSubmission
-
-    async def append(self) -> Acknowledged:
-        """Append it, once more if it was before."""
-        return await self.publisher.append(self.submission)
 
 
 class CountingWriter(KafkaWriter):
@@ -64,12 +52,15 @@ class Senders:
         self,
         publishers: dict[OrganisationCode, Publisher],
         writers: Sequence["CountingWriter"],
+        recipient: Recipient,
         deadline_seconds: float,
     ) -> None:
         self._publishers = publishers
         self._writers = writers
+        self._recipient = recipient
         self._deadline_seconds = deadline_seconds
         self._number = 0
+        self._hard = 0
 
     @property
     def failures(self) -> int:
@@ -88,26 +79,28 @@ class Senders:
         """Connect."""
         async with AsyncExitStack() as stack:
             publishers: dict[OrganisationCode, Publisher] = {}
-            writers: list[CountingWriter] = []
-            for code in codes:
-                journal = Journal(":memory:")
-                stack.callback(journal.close)
-                writer = await stack.enter_async_context(
+            journals: dict[OrganisationCode, Journal] = {}
+            writers: dict[OrganisationCode, CountingWriter] = {}
+            for code in dict.fromkeys((*codes, DIEN_LU)):
+                journals[code] = Journal(":memory:")
+                stack.callback(journals[code].close)
+                writers[code] = await stack.enter_async_context(
                     CountingWriter(connect_as(code, settings.broker, "node"))
                 )
-                writers.append(writer)
+            for code in codes:
                 publishers[code] = Publisher(
                     sender=code,
                     environment=settings.environment,
                     signer=wiring.signer(settings, code),
                     blobs=wiring.blobs(settings),
-                    journal=journal,
-                    writer=writer,
+                    journal=journals[code],
+                    writer=writers[code],
                     clock=wiring.clock(),
                     lane_partitions=LANE_PARTITIONS,
                     deadline_seconds=deadline_seconds,
                 )
-            yield cls(publishers, writers, deadline_seconds)
+            recipient = Recipient(settings, DIEN_LU, journals[DIEN_LU], writers[DIEN_LU])
+            yield cls(publishers, list(writers.values()), recipient, deadline_seconds)
 
     async def prepare(
         self, sender: OrganisationCode, recipients: tuple[str, ...], lane: Lane = Lane.STANDARD
@@ -133,8 +126,32 @@ class Senders:
             documents.append(await self.prepare(senders[number % len(senders)], recipients, lane))
         return documents
 
-    async def publish_batch(self, count: int = 30) -> None:
-        """Publish a mixture; every fifth document twice, and one record that is no envelope."""
+    async def hard_cases(self, count: int) -> list[HardCase]:
+        """Sign hard cases, express and standard in turn, until every sender has both."""
+        senders = list(self._publishers.values())
+        cases = []
+        for _ in range(count):
+            lane = Lane.STANDARD if self._hard % 2 else Lane.EXPRESS
+            publisher = senders[self._hard // 2 % len(senders)]
+            self._number += 1
+            self._hard += 1
+            cases.append(await HardCase.prepare(publisher, DIEN_LU, lane, self._number))
+        return cases
+
+    async def publish_hard_cases(self, count: int) -> None:
+        """Publish hard cases, and a receipt of hand-over for each, twice."""
+        cases = await self.hard_cases(count)
+        await append_all(each for case in cases for each in case.first)
+        await append_all(each for case in cases for each in case.later)
+        await self.hand_over(cases)
+
+    async def hand_over(self, cases: Sequence[HardCase]) -> None:
+        """Let the recipient attest that it has the large documents, twice each; they must have been appended."""
+        await self._recipient.hand_over([case.large.submission for case in cases], self._deadline_seconds)
+
+    async def publish_batch(self, count: int = 30, hard_cases: int = 2) -> None:
+        """Publish hard cases and a mixture; every fifth document twice, and one record that is no envelope."""
+        await self.publish_hard_cases(hard_cases)
         documents = await self.mixture(count)
         await append_all(documents)
         await append_all(documents[::5])

@@ -14,12 +14,14 @@ from tests.fault.installation import Installation
 from tests.fault.judging import assert_both_hold, assert_holds, routed
 from tests.fault.oracle import Oracle
 from tests.fault.routers import RouterChild, WatchedRouter, bury_dead_members, routing
-from tests.fault.sending import OFFICE, Senders
+from tests.fault.sending import OFFICE, SENDERS, Senders
 
 pytestmark = pytest.mark.kafka
 
 PIECE_RECORDS = 16
 """As many submissions of a batch are decided at once."""
+EVERYWHERE = 2 * len(SENDERS)
+"""So many hard cases that each partition of each lane begins with one: whichever batch the router dies in holds some."""
 WITHOUT_EFFECT = [
     ("open", "before"),
     ("open", "after"),
@@ -54,7 +56,7 @@ async def test_a_router_that_dies_before_it_writes_leaves_no_trace(
 ) -> None:
     """Nothing is decided by routers that die one after the other at each step before `begin`; the next one decides it all."""
     async with Senders.open(site.settings) as senders:
-        await senders.publish_batch()
+        await senders.publish_batch(hard_cases=EVERYWHERE)
     waiting = oracle.lag()
     for step, when in WITHOUT_EFFECT:
         await killed_at(site, step, when, 1)
@@ -70,7 +72,7 @@ async def test_a_router_that_dies_while_it_writes_loses_and_doubles_nothing(
 ) -> None:
     """After SIGKILL at the step, a restarted router brings submissions, deliveries and receipts to agree."""
     async with Senders.open(site.settings) as senders:
-        await senders.publish_batch()
+        await senders.publish_batch(hard_cases=EVERYWHERE)
     await killed_at(site, step, when, 2)
     async with routing(WatchedRouter(site.settings)):
         await routed(oracle)

@@ -1,46 +1,129 @@
 """The oracle of the fault tests sees what it is there to see: each kind of damage to a history is a finding."""
 
-from collections.abc import Callable
-from copy import deepcopy
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 
 import pytest
 
-from axis.core.topics import inbox_topic
+from tests.fault.history import HandedOver, History, Statement, Submitted
 from tests.fault.installation import Installation
 from tests.fault.judging import routed
-from tests.fault.oracle import History, Oracle, Submission, judge
+from tests.fault.oracle import Oracle
 from tests.fault.routers import WatchedRouter, routing
 from tests.fault.sending import DIEN_LU, QUANG_TRUNG, Senders
+from tests.fault.verdict import (
+    ACCEPTANCE,
+    ALTERED,
+    CONFLICT,
+    FOREIGN,
+    HANDOVER,
+    INBOXES,
+    REJECTION,
+    UNKNOWN,
+    judge,
+)
 
 pytestmark = pytest.mark.kafka
 
-Damage = Callable[[History, Submission], object]
-
-DAMAGES: dict[str, Damage] = {
-    "a delivery lost": lambda history, _: history.documents[inbox_topic(DIEN_LU)].pop(),
-    "a delivery doubled": lambda history, _: _again(history.documents[inbox_topic(DIEN_LU)]),
-    "a delivery to somebody else": lambda history, one: history.documents[inbox_topic("H56.W00")].append(
-        (one.digest, one.record)
-    ),
-    "a delivery from nowhere": lambda history, _: history.documents[inbox_topic(DIEN_LU)].append(
-        (b"?", b"?")
-    ),
-    "other bytes": lambda history, one: history.documents[inbox_topic(QUANG_TRUNG)].append(
-        (one.digest, b"?")
-    ),
-    "another order": lambda history, _: history.documents[inbox_topic(DIEN_LU)].reverse(),
-    "a receipt lost": lambda history, one: history.accepted[one.digest].pop(),
-    "a receipt doubled": lambda history, one: _again(history.accepted[one.digest]),
-    "a receipt from nowhere": lambda history, _: history.accepted[b"?"].append((frozenset(), b"?")),
-    "an answer lost": lambda history, one: history.answers[inbox_topic(one.sender), one.digest].pop(),
-    "another answer": lambda history, one: history.answers[inbox_topic(one.sender), one.digest].append(b"?"),
-    "a decision lost": lambda history, one: history.decisions.pop(f"{one.sender}/{one.message_id}"),
-    "a record dropped": lambda history, _: history.quarantined.popitem(),
+Damage = Callable[[History], object]
+EVENTS = {
+    "an acceptance": (ACCEPTANCE, None),
+    "a conflict": (REJECTION, CONFLICT),
+    "a rejection for its recipients": (REJECTION, UNKNOWN),
+    "a rejection for an altered part": (REJECTION, ALTERED),
+    "a final rejection": (REJECTION, FOREIGN),
+    "a hand-over": (HANDOVER, None),
 }
+DIEN_LU_INBOX = INBOXES + DIEN_LU
 
 
-def _again(entries: list[tuple[bytes, bytes]] | list[tuple[frozenset[str], bytes]]) -> None:
-    entries.extend(entries[-1:])  # type: ignore[arg-type] # of the same list
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An entry of the legal record, its record and the inbox of whom it concerns."""
+
+    statement: Statement
+    record: bytes
+    inbox: str
+
+    @classmethod
+    def latest(cls, history: History, event: str, reason: str | None) -> "Told":
+        """Return the latest of a kind."""
+        statement, record = next(
+            (statement, record)
+            for statement, record in reversed(history.legal)
+            if (statement.event, statement.reason) == (event, reason)
+        )
+        return cls(statement, record, INBOXES + statement.concerned)
+
+
+def damages_to(told: Told) -> Iterator[tuple[str, Damage]]:
+    """Yield what can happen to an acceptance, a rejection or a hand-over."""
+    entry = (told.statement, told.record)
+    yield "lost in the legal record", lambda history: history.legal.remove(entry)
+    yield "doubled in the legal record", lambda history: history.legal.append(entry)
+    yield "of another reason", partial(_instead, entry, reason="expired")
+    yield "of other recipients", partial(_instead, entry, recipients=frozenset({"H56.W00"}))
+    yield "about another submission", partial(_instead, entry, about=("axis.submissions.express", 0, 10**9))
+    yield "lost in the inbox", lambda history: history.inboxes[told.inbox].remove(told.record)
+    yield "doubled in the inbox", lambda history: history.inboxes[told.inbox].append(told.record)
+    yield "to somebody else", lambda history: history.inboxes[INBOXES + "H56.W00"].append(told.record)
+
+
+def _instead(entry: tuple[Statement, bytes], history: History, **changes: object) -> None:
+    statement, record = entry
+    history.legal[history.legal.index(entry)] = (replace(statement, **changes), record)  # type: ignore[arg-type]
+
+
+def damages_to_documents(history: History) -> Iterator[tuple[str, Damage]]:
+    """Yield what can happen to deliveries and to the quarantine."""
+    document = next(
+        each
+        for each in history.lanes.values()
+        if isinstance(each, Submitted) and each.record in history.inboxes[DIEN_LU_INBOX]
+    )
+    yield "a delivery lost", lambda history: history.inboxes[DIEN_LU_INBOX].remove(document.record)
+    yield "a delivery doubled", lambda history: history.inboxes[DIEN_LU_INBOX].append(document.record)
+    yield (
+        "a delivery to somebody else",
+        lambda history: history.inboxes[INBOXES + "H56.W00"].append(document.record),
+    )
+    yield "a delivery from nowhere", lambda history: history.inboxes[DIEN_LU_INBOX].append(b"?")
+    yield "another order", lambda history: history.inboxes[DIEN_LU_INBOX].reverse()
+    yield "another order of answers", lambda history: history.inboxes[INBOXES + QUANG_TRUNG].reverse()
+    yield "a record dropped", lambda history: history.quarantined.popitem()
+    yield "a record quarantined twice", lambda history: history.quarantined.update([max(history.quarantined)])
+
+
+def damages_to_decisions(history: History) -> Iterator[tuple[str, Damage]]:
+    """Yield what can happen to the changelog."""
+    refused = Told.latest(history, REJECTION, UNKNOWN).statement
+    unremembered = f"{refused.concerned}/{refused.message_id}"
+    yield (
+        "a decision about what is not final",
+        lambda history: history.decisions.update([(unremembered, refused.digest, None)]),
+    )
+    for name, (event, reason) in EVENTS.items():
+        told = Told.latest(history, event, reason).statement
+        key = f"{told.concerned}/{told.message_id}"
+        if event == HANDOVER:
+            key = f"{DIEN_LU}/{HANDOVER}/{key}/01"
+        elif reason not in (None, FOREIGN):
+            continue
+        decided = next(each for each in history.decisions if each[0] == key)
+        yield f"the decision of {name} lost", partial(_decide, decided, 0)
+        yield f"the decision of {name} doubled", partial(_decide, decided, 2)
+        yield f"the decision of {name} about something else", partial(_decide_otherwise, decided)
+
+
+def _decide(decided: tuple[str, bytes, bytes | None], count: int, history: History) -> None:
+    history.decisions[decided] = count
+
+
+def _decide_otherwise(decided: tuple[str, bytes, bytes | None], history: History) -> None:
+    key, digest, _ = decided
+    history.decisions[decided] = 0
+    history.decisions[key, digest, b"another receipt"] = 1
 
 
 async def test_every_kind_of_damage_is_a_finding(site: Installation, oracle: Oracle) -> None:
@@ -51,11 +134,15 @@ async def test_every_kind_of_damage_is_a_finding(site: Installation, oracle: Ora
         await routed(oracle)
     history = oracle.history()
     assert list(judge(history)) == []
-    one = next(each for each in history.submissions.values() if len(each.places) > 1)
+    assert any(isinstance(each, HandedOver) for each in history.lanes.values())
+    damages = [*damages_to_documents(history), *damages_to_decisions(history)]
+    for name, (event, reason) in EVENTS.items():
+        told = Told.latest(history, event, reason)
+        damages += [(f"{name} {what}", damage) for what, damage in damages_to(told)]
     unseen = []
-    for name, damage in DAMAGES.items():
-        damaged = deepcopy(history)
-        damage(damaged, one)
+    for name, damage in damages:
+        damaged = history.copy()
+        damage(damaged)
         if not list(judge(damaged)):
             unseen.append(name)
     assert unseen == []

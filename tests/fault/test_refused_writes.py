@@ -91,6 +91,7 @@ async def test_a_router_whose_writes_are_refused_waits_and_goes_on_when_it_is_me
         with contextmanager(fault)(site.settings):
             await senders.append_garbage(size=4096)
             await (await senders.prepare(OFFICE, (QUANG_TRUNG, DIEN_LU))).append()
+            await senders.publish_hard_cases(4)
             await eventually(lambda: len(router.watch.failures) > 1, "the router tries again")
             stuck = await asyncio.to_thread(oracle.lag)
             assert stuck[SUBMISSIONS_STANDARD, partition_of(OFFICE, LANE_PARTITIONS)] > 0
