@@ -162,7 +162,7 @@ class Router:
             )
         return Equipment(
             submissions=reader,
-            changelog=DecisionChangelog(changelog_reader, store),
+            changelog=DecisionChangelog(changelog_reader),
             decisions=store,
             directory=directory,
             examiner=Examiner(

@@ -13,16 +13,14 @@ class DecisionChangelog:
 
     Args:
         reader: a reader of its own; partitions are restored one at a time.
-        decisions: the store to bring up to date.
     """
 
-    def __init__(self, reader: BusReader, decisions: DecisionStore) -> None:
+    def __init__(self, reader: BusReader) -> None:
         self._reader = reader
-        self._decisions = decisions
         self._one_at_a_time = asyncio.Lock()
 
-    async def restore(self, partition: int) -> int:
-        """Bring the store up to the end of a changelog partition; return how many entries were read.
+    async def restore(self, partition: int, decisions: DecisionStore) -> int:
+        """Bring a store up to the end of a changelog partition; return how many entries were read.
 
         To be called after earlier incarnations were fenced: only then does the end stand still.
 
@@ -32,15 +30,15 @@ class DecisionChangelog:
         """
         async with self._one_at_a_time:
             place = PartitionId(ROUTER_STATE, partition)
-            start = self._decisions.position(partition)
+            start = decisions.position(partition)
             if start > await self._reader.end(place):
                 # The file knows a longer history than the broker: it belongs to another one.
-                self._decisions.forget(partition)
+                decisions.forget(partition)
                 start = 0
             count = 0
             async for records in self._reader.read_to_end({place: start}):
                 entries = [_entry(record) for record in records]
-                self._decisions.apply(partition, entries, records[-1].offset + 1)
+                decisions.apply(partition, entries, records[-1].offset + 1)
                 count += len(entries)
             return count
 

@@ -66,8 +66,8 @@ class Submissions(Protocol):
 class Changelog(Protocol):
     """Reads decisions back from Kafka."""
 
-    async def restore(self, partition: int) -> int:
-        """Bring the decision store up to the end of a changelog partition; return how many entries were read."""
+    async def restore(self, partition: int, decisions: DecisionStore) -> int:
+        """Bring a decision store up to the end of a changelog partition; return how many entries were read."""
 
 
 class Turn(IntEnum):
@@ -241,7 +241,7 @@ class RouterTask:
     async def _open(self, transaction: Transaction) -> int:
         """Make an incarnation ready; return how many decisions were restored."""
         await transaction.open()
-        restored = await self._equipment.changelog.restore(self.number)
+        restored = await self._equipment.changelog.restore(self.number, self._equipment.decisions)
         await self._equipment.submissions.rewind(self._lanes.values())
         return restored
 

@@ -3,10 +3,12 @@
     python -m tests.fault.router_child FOLDER INSTANCE [STEP WHEN NTH SIGNAL [BATCH_RECORDS]]
 
 It prints "ready" when every task it owns is open, and stops on SIGTERM. With a step it sends itself the signal right
-before or after the NTH call of that step; the steps are the calls that `axis.consumers.route.RouterTask` makes. The calls
-of a transaction are counted for each task by itself, the others for the process. WHEN may also be "half" (append: half
-of the batch is written) and "sent" (commit: the request has left, no answer came). With BATCH_RECORDS its batches hold
-so many at most, and the first express batch comes to be decided when the first piece of the first standard batch just is.
+before or after the NTH call of that step; the steps are the calls that `axis.consumers.route.RouterTask` makes, and
+"rebuild:apply", each step in which a decision store is rebuilt. The calls of a transaction and of a rebuild are counted for
+each task by itself, the others for the process; "append@2" is that step of task 2 alone. WHEN may also be "half" (append:
+half of the batch is written; advance: the group is part of the transaction, its positions are not) and "sent" (open,
+commit: the request has left, no answer came). With BATCH_RECORDS its batches hold so many at most, and the first express
+batch comes to be decided when the first piece of the first standard batch just is.
 """
 
 import asyncio
@@ -15,8 +17,7 @@ import os
 import signal
 import sys
 import threading
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -37,11 +38,14 @@ TRANSACTION: Final = frozenset({"open", "missing_topics", "begin", "append", "ad
 WAIT_SECONDS: Final = 30.0
 EQUIPMENT: Final = {
     "submissions": frozenset({"rewind", "take"}),
-    "changelog": frozenset({"restore"}),
     "examiner": frozenset({"examine", "complete"}),
     "decider": frozenset({"extend"}),
     "decisions": frozenset({"apply"}),
 }
+UNSENT: Final = {"TxnOffsetCommitRequest": ("advance", "half")}
+"""Moments before a request is sent: the one before it, AddOffsetsToTxn, was answered."""
+SENT: Final = {"InitProducerIdRequest": ("open", "sent"), "EndTxnRequest": ("commit", "sent")}
+"""Moments when a request has left."""
 
 
 @dataclass(slots=True)
@@ -49,6 +53,7 @@ class Trap:
     """Sends the process a signal at one call of one step, counting the calls that are made through it.
 
     Attributes:
+        task: the only task that it is set for; None: any.
         sprung: whether any trap of the process has: one that was stopped and goes on is not stopped again.
     """
 
@@ -58,7 +63,12 @@ class Trap:
     when: str = ""
     nth: int = 1
     number: signal.Signals = signal.SIGKILL
+    task: int | None = None
     calls: int = field(default=0)
+
+    def of(self, task: int) -> "Trap":
+        """Return one that counts the calls of a task by itself; one that never springs where it is set for another."""
+        return replace(self) if self.task in {None, task} else Trap()
 
     def spring(self, step: str, when: str) -> None:
         """Send the signal if this is the moment."""
@@ -70,12 +80,13 @@ class Trap:
 
 
 class Trapped:
-    """Stands for a port and calls it; the named steps spring the trap before and after."""
+    """Stands for a port and calls it; the named steps spring the trap before and after, under a prefix if there is one."""
 
-    def __init__(self, port: Any, steps: frozenset[str], trap: Trap) -> None:  # noqa: ANN401 - any port
+    def __init__(self, port: Any, steps: frozenset[str], trap: Trap, prefix: str = "") -> None:  # noqa: ANN401 - any port
         self._port = port
         self._steps = steps
         self._trap = trap
+        self._prefix = prefix
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the port has
         call = getattr(self._port, name)
@@ -92,10 +103,19 @@ class Trapped:
         return result
 
     def _called(self, name: str, call: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ANN401
-        self._trap.spring(name, "before")
+        self._trap.spring(self._prefix + name, "before")
         result = call(*arguments)
-        self._trap.spring(name, "after")
+        self._trap.spring(self._prefix + name, "after")
         return result
+
+
+class Rebuilding(Trapped):
+    """Besides, lets the store that is rebuilt spring the trap by its own steps."""
+
+    async def restore(self, partition: int, decisions: Trapped) -> Any:  # noqa: ANN401 - what the port returns
+        """Rebuild the store under the trap."""
+        store = Trapped(decisions._port, frozenset({"apply"}), self._trap.of(partition), "rebuild:")
+        return await self._awaited("restore", self._port.restore, partition, store)
 
 
 class HalfAppending(Trapped):
@@ -171,6 +191,7 @@ class TrappedRouter(Router):
         trapped = {
             name: Trapped(getattr(equipment, name), steps, self.trap) for name, steps in EQUIPMENT.items()
         }
+        trapped["changelog"] = Rebuilding(equipment.changelog, frozenset(), self.trap)
         return replace(equipment, **trapped)  # type: ignore[arg-type] # they stand for what they call
 
     def _kafka_transactions(self, *arguments: Any) -> NewTransaction:  # noqa: ANN401 - handed on
@@ -178,20 +199,25 @@ class TrappedRouter(Router):
 
         def trapped(number: int) -> Transaction:
             # Tasks run side by side: only a task's own second call says that its first transaction is over.
-            return HalfAppending(make(number), TRANSACTION - {"append"}, replace(self.trap))
+            return HalfAppending(make(number), TRANSACTION - {"append"}, self.trap.of(number))
 
         return trapped
 
 
 def _watch_requests(trap: Trap) -> None:
-    """Spring the trap when a request to end a transaction has been handed to the kernel."""
+    """Spring the trap when a request has been handed to the kernel, or is about to be."""
     send = AIOKafkaConnection.send
-    traps: defaultdict[str, Trap] = defaultdict(lambda: replace(trap))
+    traps: dict[str, Trap] = {}
+
+    def spring(request: Any, moments: Mapping[str, tuple[str, str]]) -> None:  # noqa: ANN401 - any request
+        if (moment := moments.get(type(request).__name__)) is not None:
+            name = request._transactional_id
+            traps.setdefault(name, trap.of(int(name.rpartition("-")[2]))).spring(*moment)
 
     def watched(connection: AIOKafkaConnection, request: Any, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401
+        spring(request, UNSENT)
         answer = send(connection, request, *arguments, **options)
-        if type(request).__name__ == "EndTxnRequest":
-            traps[request._transactional_id].spring("commit", "sent")
+        spring(request, SENT)
         return answer
 
     AIOKafkaConnection.send = watched
@@ -210,6 +236,13 @@ async def _run(folder: Path, instance: str, batch_records: int | None) -> None:
 if __name__ == "__main__":
     configure_logs()
     if len(sys.argv) > 3:
-        TrappedRouter.trap = Trap(sys.argv[3], sys.argv[4], int(sys.argv[5]), signal.Signals[sys.argv[6]])
+        named, _, task = sys.argv[3].partition("@")
+        TrappedRouter.trap = Trap(
+            named,
+            sys.argv[4],
+            int(sys.argv[5]),
+            signal.Signals[sys.argv[6]],
+            int(task) if task else None,
+        )
         _watch_requests(TrappedRouter.trap)
     asyncio.run(_run(Path(sys.argv[1]), sys.argv[2], int(sys.argv[7]) if len(sys.argv) > 7 else None))

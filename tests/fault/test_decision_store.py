@@ -3,8 +3,11 @@
 import asyncio
 import shutil
 import signal
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -13,6 +16,7 @@ from axis.connection import connect_as
 from axis.consumers.kafka import PartitionReader
 from axis.consumers.restore import DecisionChangelog
 from axis.core.digest import sha256
+from axis.core.partitioning import partition_of
 from axis.core.topics import ROUTER_STATE
 from axis.errors import Unavailable
 from axis.ports import PartitionId, Record
@@ -24,14 +28,24 @@ from tests.fault.judging import assert_both_hold, assert_holds, routed
 from tests.fault.oracle import Oracle
 from tests.fault.proxy import Direction
 from tests.fault.routers import RouterChild, WatchedRouter, bury_dead_members, routing
-from tests.fault.sending import SENDERS, Senders, append_all
+from tests.fault.sending import DIEN_LU, OFFICE, SENDERS, Senders, append_all
 
 pytestmark = pytest.mark.kafka
+
+REBUILT_AT_ONCE: Final = 100
+"""As many decisions are stored at most in one step of a rebuild."""
 
 
 def store(site: Installation, instance: str) -> Path:
     """Return the folder of an instance's decision store."""
     return site.settings.folder / f"router-{instance}"
+
+
+def indexed(folder: Path, partition: int) -> int:
+    """Return up to which position of the changelog a dead router's store knows a partition."""
+    with closing(sqlite3.connect(folder / "decisions.db")) as database:
+        found = database.execute("SELECT next_offset FROM position WHERE partition = ?", (partition,))
+        return int((found.fetchone() or [0])[0])
 
 
 def lose(folder: Path) -> None:
@@ -77,6 +91,31 @@ async def test_a_lost_store_is_rebuilt_and_recognises_old_documents(
             await append_all(documents)
             await routed(oracle)
     assert sum(router.watch.restored.values()) >= len(documents)
+    assert oracle.copies(*(each.submission.digest for each in documents)) == [2] * len(documents)
+    await assert_both_hold(oracle)
+
+
+async def test_a_store_whose_rebuilding_was_cut_short_is_rebuilt_from_there(
+    site: Installation, oracle: Oracle
+) -> None:
+    """SIGKILL between two steps of a rebuild leaves a true prefix: what is missing is read, and no old document is a new one."""
+    task = partition_of(OFFICE, LANE_PARTITIONS)
+    async with Senders.open(site.settings, [OFFICE]) as senders:
+        documents = [await senders.prepare(OFFICE, (DIEN_LU,)) for _ in range(REBUILT_AT_ONCE + 20)]
+        async with routing(WatchedRouter(site.settings, "rebuilt")):
+            await append_all(documents)
+            await routed(oracle)
+        lose(store(site, "rebuilt"))
+        await append_all(documents)
+        await senders.publish_batch(10)
+        async with RouterChild(site.settings, "rebuilt", f"rebuild:apply@{task}", "before", "2") as victim:
+            assert await victim.ended() == -signal.SIGKILL
+        await bury_dead_members(site.settings)
+        assert indexed(store(site, "rebuilt"), task) > 0
+        router = WatchedRouter(site.settings, "rebuilt")
+        async with routing(router):
+            assert router.watch.restored[task] > 0
+            await routed(oracle)
     assert oracle.copies(*(each.submission.digest for each in documents)) == [2] * len(documents)
     await assert_both_hold(oracle)
 
@@ -157,16 +196,16 @@ async def test_a_store_is_not_rebuilt_for_ever(site: Installation, oracle: Oracl
         await routed(oracle)
     decisions = SqliteDecisions(tmp_path / "decisions.db", "a changelog")
     async with PartitionReader(connect_as(AXIS_NODE, impatient(site.proxied).broker, "restore")) as reader:
-        changelog = DecisionChangelog(_Interrupted(reader, site.broker), decisions)
+        changelog = DecisionChangelog(_Interrupted(reader, site.broker))
         [full, *_] = [
             number
             for number in range(LANE_PARTITIONS)
             if await reader.end(PartitionId(ROUTER_STATE, number)) > 0
         ]
         with pytest.raises(Unavailable, match=f"nothing came of {ROUTER_STATE}/{full}"):
-            await asyncio.wait_for(changelog.restore(full), 60)
+            await asyncio.wait_for(changelog.restore(full, decisions), 60)
         site.broker.proxy.release()
-        assert await DecisionChangelog(reader, decisions).restore(full) > 0
+        assert await DecisionChangelog(reader).restore(full, decisions) > 0
     decisions.close()
 
 

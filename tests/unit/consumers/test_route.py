@@ -13,7 +13,7 @@ from axis.consumers import route
 from axis.core.disposition import Reason
 from axis.core.envelope import Urgency
 from axis.core.topics import RECEIPTS
-from axis.ports import PartitionId, Record
+from axis.ports import DecisionStore, PartitionId, Record
 from axis.schemas.avro import Decision
 from axis.testing.bus import MemoryGroupReader, MemoryTransaction
 from axis.testing.log import deaf, outage
@@ -167,8 +167,8 @@ async def test_a_task_that_waits_to_be_opened_can_be_stopped(town: Town, step: s
                 await for_ever()
 
     class LongHistory:
-        async def restore(self, partition: int) -> int:
-            del partition
+        async def restore(self, partition: int, decisions: DecisionStore) -> int:
+            del partition, decisions
             return await for_ever()
 
     async def for_ever() -> int:

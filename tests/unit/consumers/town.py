@@ -290,7 +290,7 @@ class Site:
         if self.bus.listener is _dead:
             self.bus.listener = self._listener_of_the_living
         self.submissions = Submissions(self, self._sizes)
-        changelog: Changelog = DecisionChangelog(MemoryReader(self.bus), self.decisions)
+        changelog: Changelog = DecisionChangelog(MemoryReader(self.bus))
         equipment = Equipment(
             submissions=self.submissions,
             changelog=changelog,
