@@ -9,7 +9,9 @@ import signal
 
 import pytest
 
+from axis.core.partitioning import partition_of
 from axis.core.topics import SUBMISSIONS_STANDARD
+from tests.configuration import LANE_PARTITIONS
 from tests.fault.installation import Installation
 from tests.fault.judging import assert_both_hold, assert_holds, routed
 from tests.fault.oracle import Oracle
@@ -37,6 +39,7 @@ WITH_EFFECT = [
     ("begin", "after"),
     ("append", "half"),
     ("append", "after"),
+    ("advance", "half"),
     ("advance", "after"),
     ("commit", "sent"),
     ("commit", "after"),
@@ -74,6 +77,22 @@ async def test_a_router_that_dies_while_it_writes_loses_and_doubles_nothing(
     async with Senders.open(site.settings) as senders:
         await senders.publish_batch(hard_cases=EVERYWHERE)
     await killed_at(site, step, when, 2)
+    async with routing(WatchedRouter(site.settings)):
+        await routed(oracle)
+    await assert_holds(oracle)
+
+
+@pytest.mark.parametrize(("step", "when"), [("open", "sent"), ("open", "after"), ("begin", "before")])
+async def test_a_router_that_dies_twice_in_a_row_loses_and_doubles_nothing(
+    site: Installation, oracle: Oracle, step: str, when: str
+) -> None:
+    """After a router that left a transaction hanging, the next one dies before its task has begun one; the third settles all."""
+    task = partition_of(OFFICE, LANE_PARTITIONS)
+    async with Senders.open(site.settings, [OFFICE]) as senders:
+        await senders.publish_batch()
+    await killed_at(site, f"append@{task}", "after", 2)
+    assert oracle.hanging()
+    await killed_at(site, f"{step}@{task}", when, 1)
     async with routing(WatchedRouter(site.settings)):
         await routed(oracle)
     await assert_holds(oracle)
