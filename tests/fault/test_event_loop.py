@@ -1,4 +1,8 @@
-"""However long an examination takes, the router's event loop goes on."""
+"""However long an examination takes, the router's event loop goes on.
+
+Here the examination waits, which proves that it is not done by the loop. That the loop turns beside one that computes is
+proven by `tests.unit.consumers.test_event_loop`.
+"""
 
 import threading
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
