@@ -15,7 +15,7 @@ from axis.settings import (
     render,
 )
 from axis.storage.directory_files import load_directory
-from axis.testing.broker import ADMIN_NAME, EmbeddedBroker
+from axis.testing.broker import ADMIN_NAME, EmbeddedBroker, OwnBroker
 from axis.testing.broker.layout import HOST, Layout, is_free
 from axis.testing.broker.runtime import Runtime
 from axis.testing.pki import DevelopmentPki
@@ -34,7 +34,7 @@ class Installation:
     """
 
     settings: Settings
-    broker: EmbeddedBroker
+    broker: OwnBroker
     proxied: Settings
 
 
@@ -60,7 +60,7 @@ class ProxiedBroker(EmbeddedBroker):
             )
 
 
-def install(folder: Path, pki: DevelopmentPki, broker: EmbeddedBroker) -> Installation:
+def install(folder: Path, pki: DevelopmentPki, broker: OwnBroker) -> Installation:
     """Return an installation on a running broker; everything that is missing is made."""
     copy_configuration(folder)
     for organisation in load_directory(folder / "directory").organisations:

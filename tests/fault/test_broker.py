@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from axis.testing.broker import EmbeddedBroker
+from axis.testing.broker import OwnBroker
 from tests.fault.installation import Installation, impatient
 from tests.fault.judging import assert_both_hold, assert_holds, routed
 from tests.fault.oracle import Oracle
@@ -16,13 +16,13 @@ from tests.fault.sending import Senders
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 
 
-def crash(broker: EmbeddedBroker) -> None:
+def crash(broker: OwnBroker) -> None:
     """Kill the broker and start it again."""
     broker.kill(1)
     broker.restart(1)
 
 
-def cycle(broker: EmbeddedBroker) -> None:
+def cycle(broker: OwnBroker) -> None:
     """Stop the broker in order and start it again."""
     broker.stop()
     broker.start()
@@ -30,7 +30,7 @@ def cycle(broker: EmbeddedBroker) -> None:
 
 @pytest.mark.parametrize("fault", [crash, cycle])
 async def test_router_and_publishers_go_on_by_themselves_after_the_broker_was_away(
-    site: Installation, oracle: Oracle, fault: Callable[[EmbeddedBroker], None]
+    site: Installation, oracle: Oracle, fault: Callable[[OwnBroker], None]
 ) -> None:
     """A broker that dies, or is restarted in order, under load costs time; nobody has to be restarted for it."""
     async with routing(WatchedRouter(site.settings)):
