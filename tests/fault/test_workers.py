@@ -303,7 +303,7 @@ async def test_a_fault_that_every_worker_meets_is_told_once(
     site: Installation, tmp_path: Path, workers: int
 ) -> None:
     """A signing key that is missing ends the command with 2 and one message, whatever the number of workers."""
-    router = RouterSettings(workers=workers)
+    router = RouterSettings(workers=workers, telemetry_port=0)
     settings = changed(site.settings, tmp_path, signatures=keyless(site, tmp_path), router=router)
     ran = await asyncio.to_thread(run_router, tmp_path)
     assert (ran.returncode, ran.stdout) == (2, "")
@@ -316,7 +316,12 @@ async def test_a_worker_imports_nothing_from_the_working_folder(site: Installati
     """Who can write where the command is run does not run there what he likes, with the axis's keys."""
     for module in ("signal", "struct", "pickle"):
         (tmp_path / f"{module}.py").write_text("open('ran', 'w').close()\nraise SystemExit(99)\n", "utf-8")
-    changed(site.settings, tmp_path, router=RouterSettings(workers=2), signatures=keyless(site, tmp_path))
+    changed(
+        site.settings,
+        tmp_path,
+        router=RouterSettings(workers=2, telemetry_port=0),
+        signatures=keyless(site, tmp_path),
+    )
     program = Path(sys.executable).with_name("axis")
     ran = await asyncio.to_thread(
         subprocess.run,
@@ -334,7 +339,10 @@ async def test_a_worker_imports_nothing_from_the_working_folder(site: Installati
 async def test_the_working_folder_may_be_gone(site: Installation, tmp_path: Path, workers: int) -> None:
     """The command does not need the folder in which it was run: it comes as far as the key that is missing."""
     changed(
-        site.settings, tmp_path, router=RouterSettings(workers=workers), signatures=keyless(site, tmp_path)
+        site.settings,
+        tmp_path,
+        router=RouterSettings(workers=workers, telemetry_port=0),
+        signatures=keyless(site, tmp_path),
     )
     (tmp_path / "gone").mkdir()
     program = Path(sys.executable).with_name("axis")
@@ -354,7 +362,10 @@ async def test_the_working_folder_may_be_gone(site: Installation, tmp_path: Path
 async def test_a_closed_standard_error_ends_nothing(site: Installation, tmp_path: Path, workers: int) -> None:
     """Who wants to hear nothing gets the status all the same: that of the key that is missing."""
     changed(
-        site.settings, tmp_path, router=RouterSettings(workers=workers), signatures=keyless(site, tmp_path)
+        site.settings,
+        tmp_path,
+        router=RouterSettings(workers=workers, telemetry_port=0),
+        signatures=keyless(site, tmp_path),
     )
     program = Path(sys.executable).with_name("axis")
     command = ("sh", "-c", f"exec '{program}' router --data '{tmp_path}' 2>&-")
@@ -365,7 +376,7 @@ async def test_a_closed_standard_error_ends_nothing(site: Installation, tmp_path
 @pytest.mark.parametrize("workers", [1, 2])
 async def test_a_fault_of_the_disk_is_told_as_it_is(site: Installation, tmp_path: Path, workers: int) -> None:
     """A file where a store's folder should be ends the command with 2 and its name, whatever the number of workers."""
-    changed(site.settings, tmp_path, router=RouterSettings(workers=workers))
+    changed(site.settings, tmp_path, router=RouterSettings(workers=workers, telemetry_port=0))
     for name in ("router-0", "router-0-0", "router-0-1"):
         (tmp_path / name).touch()
     ran = await asyncio.to_thread(run_router, tmp_path)
