@@ -53,6 +53,8 @@ rest of the batch is examined: of the largest, 10,000 submissions in 625 pieces,
 for seconds, for blobs or for express work that goes first. A router that starts again decides anew."""
 
 _ANY: Final = 1 << 62
+_OF_HANDOVERS: Final = frozenset({Reason.ENVIRONMENT_MISMATCH, Reason.RECEIPT_NOT_ALLOWED})
+"""Reasons that are final for a document and for which a recipient's receipt may be refused as well."""
 _FATES: Final = {
     Event.SUBMISSION_ACCEPTANCE: Disposition.ACCEPTED,
     Event.SUBMISSION_REJECTION: Disposition.REFUSED,
@@ -265,10 +267,7 @@ class Reconciliation:
         self._tally.expect_answer(entry, receipt, due._replace(least=0, most=_ANY) if before else due)
         if receipt.event is Event.SUBMISSION_REJECTION:
             self._tally.rejected_at.setdefault(receipt.sender, {})[entry.value] = receipt.occurred_at
-        # Of what is not read the reason may tell: no document is refused for this one.
-        about_receipt = receipt.reason == Reason.RECEIPT_NOT_ALLOWED or (
-            submission is not None and isinstance(submission.content, EstablishedReceipt)
-        )
+        about_receipt = submission is not None and isinstance(submission.content, EstablishedReceipt)
         if receipt.message_id is not None and not about_receipt:
             self._remember(entry, receipt, source, read=submission is not None)
         if receipt.event is Event.SUBMISSION_ACCEPTANCE:
@@ -311,12 +310,12 @@ class Reconciliation:
         accepted = receipt.event is Event.SUBMISSION_ACCEPTANCE
         if not accepted and receipt.reason in UNREMEMBERED:
             return
+        # What is not read any more may have been a recipient's receipt: those are refused anew each time, and several of
+        # one issuer, a status each, bear the same message id. A receipt is never accepted.
+        certain = accepted or read or receipt.reason not in _OF_HANDOVERS
         prior = self._tally.decision(receipt.sender, receipt.message_id)
-        if prior is not None:
-            other = prior.digest != receipt.envelope_digest
-            if not (other or accepted or read):
-                # A recipient's receipt is refused anew each time, and whether it was one nobody can tell any more.
-                return
+        other = prior is not None and prior.digest != receipt.envelope_digest
+        if prior is not None and (certain and prior.certain if other else certain or prior.certain):
             self._tally.note(
                 FindingKind.MESSAGE_ID_REUSED if other else FindingKind.DECIDED_TWICE,
                 entry.place,
@@ -324,10 +323,16 @@ class Reconciliation:
                 + (" with another digest" if other else ""),
                 receipt,
             )
-            return
-        self._tally.decided.setdefault(receipt.sender, {})[receipt.message_id] = Decided(
-            receipt.sender, receipt.envelope_digest, source, entry.value, accepted, receipt.consigned
-        )
+        elif prior is None or certain:
+            self._tally.decided.setdefault(receipt.sender, {})[receipt.message_id] = Decided(
+                receipt.sender,
+                receipt.envelope_digest,
+                source,
+                entry.value,
+                accepted,
+                certain,
+                receipt.consigned,
+            )
 
     def _settle(self) -> None:
         """Judge what needs all submissions and receipts to be known, once."""

@@ -23,13 +23,18 @@ AT_MOST_ONCE: Final = (0, 1)
 
 @dataclass(slots=True)
 class Decided:
-    """What was decided, for good, about a (signer, message id)."""
+    """What was decided, for good, about a (signer, message id).
+
+    Attributes:
+        certain: whether it was about a document; otherwise it may have been about a recipient's receipt.
+    """
 
     sender: str
     digest: Digest
     source: Source
     answer: Digest
     accepted: bool
+    certain: bool
     consigned: tuple[str, ...]
 
 
