@@ -61,6 +61,7 @@ REASONS: Final[Mapping[str, str]] = {
     Reason.MANIFEST_MALFORMED: "danh mục tệp sai cấu trúc",
     Reason.PART_NAME_REFUSED: "tên tệp không được chấp nhận",
     Reason.HEADER_MALFORMED: "thông tin văn bản chưa đúng",
+    Reason.VERSION_UNKNOWN: "phiên bản của nơi gửi mới hơn của trục",
     Reason.HEADER_TOO_LARGE: "thông tin văn bản quá dài",
     Reason.PARTS_TOO_MANY: "số tệp không hợp lệ",
     Reason.SENDER_MISMATCH: "nơi gửi khác người ký",

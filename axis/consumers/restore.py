@@ -55,6 +55,7 @@ def _entry(record: Record) -> tuple[str, Decision]:
 
 def _no_decision(record: Record) -> IntegrityError:
     return IntegrityError(
-        f"{record.topic}/{record.partition}/{record.offset} is no decision: something else than a router wrote there;"
-        " withdraw its right to write"
+        f"{record.topic}/{record.partition}/{record.offset} is no decision that this version of the axis can read. Where"
+        " routers of a later version run, upgrade this one; else something other than a router wrote there: withdraw its"
+        " right to write"
     )

@@ -90,7 +90,7 @@ def check_fields(header: Header) -> None:
                 Reason.HEADER_MALFORMED, f"{name} has {len(text)} characters, expected at most {limit}"
             )
     if header.kind != DOCUMENT_KIND:
-        raise Refused(Reason.HEADER_MALFORMED, f"kind {header.kind!a:.40}, expected {DOCUMENT_KIND!a}")
+        raise Refused(Reason.VERSION_UNKNOWN, f"kind {header.kind!a:.40}, expected {DOCUMENT_KIND!a}")
     if not header.document_id:
         raise Refused(Reason.HEADER_MALFORMED, "document_id is empty, expected the document's identity")
     if header.document_type not in DOCUMENT_TYPES:

@@ -7,7 +7,8 @@ Three questions decide what happens to a submission that breaks a rule:
 2. *Does the reason follow from signed bytes alone?* Then the decision is final for this (sender, message id): it is
    **remembered** and repeated byte for byte. A reason that lies in unsigned bytes (a part damaged on the way, a blob
    not there) must not be remembered: whoever damages a copy would otherwise burn the message id of the genuine one.
-   Nor may one that lies in the directory or in the time of arrival: either may be right tomorrow.
+   Nor may one that lies in the directory, in the time of arrival or in this version of the axis, which does not know
+   yet what a later one sends: each may be right tomorrow.
 3. Everything else is **refused** with a signed negative receipt that reaches the sender.
 """
 
@@ -44,6 +45,7 @@ class Reason(StrEnum):
     MANIFEST_MALFORMED = "manifest-malformed"
     PART_NAME_REFUSED = "part-name-refused"
     HEADER_MALFORMED = "header-malformed"
+    VERSION_UNKNOWN = "version-unknown"
     HEADER_TOO_LARGE = "header-too-large"
     PARTS_TOO_MANY = "parts-too-many"
     SENDER_MISMATCH = "sender-mismatch"
@@ -86,6 +88,7 @@ UNREMEMBERED: Final = frozenset(
         Reason.INBOX_MISSING,
         Reason.WRONG_LANE,
         Reason.WRONG_PARTITION,
+        Reason.VERSION_UNKNOWN,
         Reason.MESSAGE_ID_CONFLICT,
         Reason.SENDER_NOT_ALLOWED,
         Reason.RECIPIENT_UNKNOWN,

@@ -68,7 +68,7 @@ class Header:
 
     Attributes:
         environment: the installation it is meant for ("production", "demo", …): a test document never enters production.
-        kind: what is sent, `DOCUMENT_KIND`; a later version may know others, which this one refuses.
+        kind: what is sent, `DOCUMENT_KIND`; a later version may know others, which this one refuses for now.
         document_id: the document's own identity, which operations on it repeat.
         number: number of the document in its series, digits ("" where it has none yet).
         notation: its notation, e.g. "UBND-VP".

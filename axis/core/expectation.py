@@ -25,6 +25,7 @@ BY_DIRECTORY: Final = frozenset(
 
 _BY_POLICY: Final = frozenset(
     {
+        Reason.VERSION_UNKNOWN,
         Reason.HEADER_TOO_LARGE,
         Reason.PARTS_TOO_MANY,
         Reason.PART_NAME_REFUSED,

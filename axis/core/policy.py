@@ -17,7 +17,7 @@ class AcceptancePolicy:
     """What the axis accepts.
 
     Attributes:
-        version: the name that receipts carry.
+        version: the name that receipts carry; another one also where the axis learns to read a further header.
         max_record_bytes: size of a record's value as a router reads it. A compressed batch passes the broker's limit with
             far more than the topics behind the router take.
         max_statement_bytes: size of what a receipt of the axis attests.

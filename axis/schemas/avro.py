@@ -226,9 +226,9 @@ def decode_header(value: bytes) -> Header:
     """Read the bytes of a header.
 
     Raises:
-        Refused: `header-malformed`.
+        Refused: `header-malformed`; `version-unknown` where only a later version knows its schema.
     """
-    fields = _read_signed(value, "header", Reason.HEADER_MALFORMED)
+    fields = _read_signed(value, "header", Reason.HEADER_MALFORMED, Reason.VERSION_UNKNOWN)
     try:
         return Header(
             environment=fields["environment"],
@@ -258,7 +258,7 @@ def decode_receipt(statement: bytes) -> Receipt:
     Raises:
         Refused: `undecodable`.
     """
-    fields = _read_signed(statement, "receipt", Reason.UNDECODABLE)
+    fields = _read_signed(statement, "receipt", Reason.UNDECODABLE, Reason.UNDECODABLE)
     facts, source = fields["signature"], fields["source"]
     try:
         return Receipt(
@@ -342,12 +342,16 @@ def _write(name: str, fields: dict[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
-def _read_signed(value: bytes, name: str, reason: Reason) -> dict[str, Any]:
-    """Read bytes whose place in a signed structure says which schema they must have."""
+def _read_signed(value: bytes, name: str, reason: Reason, unknown: Reason) -> dict[str, Any]:
+    """Read bytes whose place in a signed structure says which schema they must have.
+
+    Raises:
+        Refused: `reason`, they do not have it; `unknown`, no released schema has their fingerprint.
+    """
     try:
         got, fields = _read(value)
     except Refused as error:
-        raise Refused(reason, error.detail) from error
+        raise Refused(unknown if error.reason == Reason.SCHEMA_UNKNOWN else reason, error.detail) from error
     if got != name:
         raise Refused(reason, f"got a {got}, expected a {name}")
     return fields

@@ -10,6 +10,7 @@ from axis.core.envelope import Envelope, MessageId
 from axis.core.receipt import Event, Outcome, RecipientOutcome, Source
 from axis.core.topics import SUBMISSIONS_STANDARD
 from axis.producers.identity import new_message_id
+from axis.schemas import registry
 from tests.attack.forge import message_id_of, part
 from tests.attack.stage import (
     ENDED,
@@ -86,13 +87,19 @@ def header_of_junk(stage: Stage, now: datetime) -> Struck:
     return submit(stage, stage.forger(OFFICE).seal(b"not a header", [part()], at=now))
 
 
+@against(Reason.VERSION_UNKNOWN)
+def header_of_a_later_version(stage: Stage, now: datetime) -> Struck:
+    """A signed header in the form of Avro whose schema nobody here knows."""
+    return submit(stage, stage.forger(OFFICE).seal(registry.MARKER + b"tomorrow" + b"?", [part()], at=now))
+
+
 @against(Reason.HEADER_MALFORMED)
 def unknown_document_type(stage: Stage, now: datetime) -> Struck:
     """A type of document that the law does not know."""
     return header_attack(stage, now, document_type="thu-tinh")
 
 
-@against(Reason.HEADER_MALFORMED)
+@against(Reason.VERSION_UNKNOWN)
 def unknown_kind(stage: Stage, now: datetime) -> Struck:
     """Something else than a document, such as a later version may send, in a document's form."""
     return header_attack(stage, now, kind="heartbeat")

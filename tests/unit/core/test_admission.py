@@ -69,7 +69,7 @@ def test_a_faultless_header_is_admitted(header: Header, directory: Directory, no
         ({"document_id": "x" * 201}, Reason.HEADER_MALFORMED),
         ({"document_id": ""}, Reason.HEADER_MALFORMED),
         ({"document_type": "CV"}, Reason.HEADER_MALFORMED),
-        ({"kind": "receipt"}, Reason.HEADER_MALFORMED),
+        ({"kind": "receipt"}, Reason.VERSION_UNKNOWN),
         ({"references": ("17/UBND",)}, Reason.HEADER_MALFORMED),
         ({"due_at": datetime(9999, 12, 31, 23, tzinfo=UTC)}, Reason.HEADER_MALFORMED),
         ({"due_at": datetime(2200, 1, 1, tzinfo=UTC)}, Reason.HEADER_MALFORMED),

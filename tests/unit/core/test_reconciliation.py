@@ -147,6 +147,17 @@ def test_two_statuses_that_were_refused_before_the_period_are_no_finding(reason:
     assert model.history.judged(first=len(model.history.submissions)).findings == ()
 
 
+def test_two_refusals_that_no_receipt_can_get_contradict_each_other() -> None:
+    """A document is refused once for good, and its repetition gets the same receipt; that can be told without the lanes."""
+    model = Model()
+    model.refuse(PROVINCE, "header-malformed")
+    submission, envelope, _ = model.refused[0]
+    again = model._submit(PROVINCE, submission.value, envelope, expected=submission.expected)
+    model._attest(Event.SUBMISSION_REJECTION, again, envelope, reason="header-malformed")
+    [found] = model.history.judged(first=len(model.history.submissions)).findings
+    assert found.kind is FindingKind.DECIDED_TWICE
+
+
 @pytest.mark.parametrize("reason", ["header-malformed", "environment-mismatch", "receipt-not-allowed"])
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("read", [True, False])

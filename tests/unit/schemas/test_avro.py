@@ -1,14 +1,18 @@
 """What is written comes back, and what was not written by a schema of ours is refused."""
 
+from collections.abc import Mapping
 from contextlib import suppress
+from io import BytesIO
+from typing import Any
 
 import pytest
+from fastavro import schemaless_writer
 from hypothesis import given
 from hypothesis import strategies as st
 
 from axis.core.digest import Digest
 from axis.core.disposition import Reason
-from axis.core.envelope import Envelope, Header
+from axis.core.envelope import DOCUMENT_KIND, Envelope, Header, Urgency
 from axis.core.receipt import Receipt, SignedReceipt
 from axis.errors import Refused
 from axis.schemas import avro, registry
@@ -114,6 +118,34 @@ def test_a_signed_place_takes_its_own_schema_alone(value: bytes) -> None:
     with pytest.raises(Refused, match="expected a receipt") as caught:
         avro.decode_receipt(value)
     assert caught.value.reason == Reason.UNDECODABLE
+
+
+def as_released(name: str, fields: Mapping[str, Any], version: str = "0.1.0") -> bytes:
+    """A record as software of that version wrote it."""
+    [text] = [text for each, other, text in registry.released() if (each, other) == (version, name)]
+    schema, buffer = registry.parse(name, text), BytesIO()
+    schemaless_writer(buffer, schema.parsed, fields)
+    return schema.prefix + buffer.getvalue()
+
+
+def test_what_an_earlier_version_wrote_is_read() -> None:
+    """Headers are of documents, and of decisions nothing is known that was not noted then."""
+    texts = dict.fromkeys(("environment", "message_id", "document_id", "number", "notation", "sender"), "x")
+    rest = {"document_type": "cong-van", "subject": "", "recipients": ["H56"], "operation": "NEW"}
+    header = avro.decode_header(
+        as_released("header", {**texts, **rest, "urgency": 3, "created_at": values.EPOCH})
+    )
+    assert (header.kind, header.urgency, header.recipients) == (DOCUMENT_KIND, Urgency.FLASH, ("H56",))
+    digest = Digest(bytes(32))
+    decision = avro.decode(as_released("decision", {"digest": digest, "receipt": b"signed"}))
+    assert decision == Decision(digest, b"signed", None, None)
+
+
+def test_a_header_that_only_a_later_version_knows_is_told_apart() -> None:
+    """It is not malformed, and may be read tomorrow."""
+    with pytest.raises(Refused) as caught:
+        avro.decode_header(registry.MARKER + b"tomorrow")
+    assert caught.value.reason == Reason.VERSION_UNKNOWN
 
 
 def test_an_event_of_a_later_version_is_refused() -> None:
