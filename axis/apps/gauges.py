@@ -90,7 +90,7 @@ class RouterGauges:
         self._health.report(BROKER_CHECK, passed=not silent, got=got)
         return silent
 
-    def _measure_lag(self, now: datetime, silent: Collection[PartitionId] = ()) -> None:
+    def _measure_lag(self, now: datetime, silent: Collection[PartitionId]) -> None:
         """Set number and age of the records that are not committed, whether they are in hand or wait to be taken.
 
         Where more may wait than anybody can know now, what is known is the least, and nothing is not shown as none.

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from io import TextIOWrapper
-from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from cyclopts import (
@@ -131,13 +130,7 @@ def _check_command(name: str) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `axis` and end the process with the exit status that says how it went."""
-    # Who closed a stream wants to hear nothing, and not that the command ends for it.
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
-            nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - as long as the process
-            # So that processes which are started from here have one as well.
-            os.set_inheritable(nowhere.fileno(), True)
-            setattr(sys, name, nowhere)
+    _replace_closed_streams()
     if isinstance(sys.stdout, TextIOWrapper):
         # Where the terminal's encoding lacks a letter it is shown as an escape, as standard error does.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -147,6 +140,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:
         code = _reader_left()
     sys.exit(code)
+
+
+def _replace_closed_streams() -> None:
+    """Open nowhere in place of standard streams that are closed.
+
+    Who closed one wants to hear nothing, and not that the command ends for it, or that another file takes its number.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest number that is free: this one. Processes that are started from here have it as well.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "w", encoding="utf-8", closefd=False))  # noqa: SIM115 - by number
 
 
 def run(arguments: Sequence[str]) -> ExitCode:

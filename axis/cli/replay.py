@@ -98,7 +98,7 @@ def parse_offsets(text: str) -> tuple[int, tuple[int, int | None]]:
     """Read `P:O` or `P:O-E` as (partition, (first, last offset)).
 
     Raises:
-        ConfigurationError: it is neither.
+        ConfigurationError: it is neither, or ends before it begins.
     """
     match = _OFFSETS.fullmatch(text)
     if match is None:
@@ -108,7 +108,15 @@ def parse_offsets(text: str) -> tuple[int, tuple[int, int | None]]:
                 f"got {text!a:.40} as --from-offset, expected P:O or P:O-E, such as 3:1200-1300",
             )
         )
-    return int(match[1]), (int(match[2]), int(match[3]) if match[3] else None)
+    first, last = int(match[2]), int(match[3]) if match[3] else None
+    if last is not None and last < first:
+        raise ConfigurationError(
+            Bilingual(
+                f"--from-offset {text}: vị trí cuối {last} trước vị trí đầu {first}",
+                f"--from-offset {text}: got {last} as the last offset, expected {first} or later",
+            )
+        )
+    return int(match[1]), (first, last)
 
 
 def row_of(replayed: Replayed) -> Row:

@@ -259,21 +259,21 @@ def _check_reached(period: Period, reached: Mapping[int, int]) -> None:
 
     The next offset to be written may be asked for, as whoever reads on from where they stopped does.
     """
-    faults = []
+    faults, known = [], ", ".join(map(str, sorted(reached)))
     for partition, (first, _) in period.offsets.items():
         end = reached.get(partition)
         if end is None:
             faults.append(
                 Bilingual(
-                    f"không có phân vùng {partition} trong: {', '.join(period.topics)}",
-                    f"got partition {partition}, expected one of: {', '.join(period.topics)}",
+                    f"không có phân vùng {partition}; các phân vùng: {known}",
+                    f"got partition {partition}, expected one of {known}",
                 )
             )
         elif first > end:
             faults.append(
                 Bilingual(
-                    f"phân vùng {partition} chưa có vị trí {first}: mới ghi tới {end}",
-                    f"got offset {first} of partition {partition}, expected at most {end}, the next to be written",
+                    f"phân vùng {partition} chưa đọc được vị trí {first}: mới đọc được tới trước {end}",
+                    f"got offset {first} of partition {partition}, expected at most {end}, where what can be read now ends",
                 )
             )
     if faults:

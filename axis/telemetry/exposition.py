@@ -36,7 +36,7 @@ log = structlog.stdlib.get_logger(__name__)
 
 def shown_address(host: str, port: int) -> str:
     """Return an address as it stands in a URL, such as `127.0.0.1:9464` or `[::1]:9464`."""
-    return f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"
+    return f"[{host}]:{port}" if ":" in host and not host.endswith("]") else f"{host}:{port}"
 
 
 class HealthSource(Protocol):
@@ -68,7 +68,8 @@ class TelemetryServer:
     """
 
     def __init__(self, host: str, port: int, registry: CollectorRegistry, health: HealthSource) -> None:
-        self._address = (host.removeprefix("[").removesuffix("]"), port)
+        bracketed = host.startswith("[") and host.endswith("]")
+        self._address = (host[1:-1] if bracketed else host, port)
         self._handler = type("_BoundHandler", (_Handler,), {"registry": registry, "health": health})
         self._server: _Server | None = None
         self._thread: Thread | None = None

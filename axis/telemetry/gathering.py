@@ -1,20 +1,20 @@
 """Shows the metrics and the health of several worker processes as those of one role.
 
 Each worker serves its own `axis.telemetry.exposition.TelemetryServer` on loopback. It is asked when somebody asks here,
-so that nothing is older than the question. Every series gets a label `worker`; nothing is added up, because Prometheus
+so that nothing is older than a second. Every series gets a label `worker`; nothing is added up, because Prometheus
 can do that and cannot take sums apart.
 """
 
 import http.client
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from http import HTTPStatus
 from math import inf
 from threading import Lock
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from prometheus_client import Metric
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST
@@ -49,8 +49,8 @@ class Gathering(Collector):
         self._ports: dict[str, int] = {}
         self._ended: set[str] = set()
         self._turn = Lock()
-        self._gathered: tuple[Metric, ...] = ()
-        self._gathered_at = -inf
+        self._asking = ThreadPoolExecutor(max(1, len(names)), "gathering")
+        self._answers: dict[str, tuple[float, Sequence[tuple[str, Any]]]] = {}
 
     def listens(self, name: str, port: int | None) -> None:
         """Note at which port of loopback a worker serves its telemetry; None when it does no more."""
@@ -59,21 +59,12 @@ class Gathering(Collector):
             self._ended.add(name)
         else:
             self._ports[name] = port
-        self._gathered_at = -inf
+        self._answers = {}
 
     def collect(self) -> Iterator[Metric]:
-        """Yield every family once, with the samples of all workers; of one that does not answer, that it is not ready.
-
-        Who asks more than once a second gets the same again: to gather costs every worker and this process something.
-        """
-        with self._turn:
-            if time.monotonic() - self._gathered_at > _FRESH_SECONDS:
-                self._gathered, self._gathered_at = tuple(self._gather()), time.monotonic()
-        yield from self._gathered
-
-    def _gather(self) -> Iterable[Metric]:
+        """Yield every family once, with the samples of all workers; of one that does not answer, that it is not ready."""
         families: dict[str, Metric] = {}
-        for name, answer in self._told(self.names, "/metrics", _families):
+        for name, answer in self._told("/metrics", _families):
             if answer is None:
                 # The address answers for all workers, so Prometheus would not see that one stands still.
                 ready = families.setdefault(READY, Metric(READY, READY_HELP, "gauge"))
@@ -86,16 +77,15 @@ class Gathering(Collector):
                 samples += [
                     sample._replace(labels=sample.labels | {WORKER_LABEL: name}) for sample in family.samples
                 ]
-        return families.values()
+        yield from families.values()
 
     def liveness(self) -> Check:
         """Return whether the event loop of every worker turned lately; otherwise that of the first whose did not.
 
         One that is starting, or has ended, does not count: a new start would not help it.
         """
-        checks = [
-            check for check in self._checks(tuple(self._ports)) if check.name.endswith(EVENT_LOOP_CHECK)
-        ]
+        serving = frozenset(self._ports)
+        checks = [check for check in self._checks(serving) if check.name.endswith(EVENT_LOOP_CHECK)]
         alive = checks[0] if checks else Check(EVENT_LOOP_CHECK, True, "no worker serves now", _EXPECTED)
         return next((check for check in checks if not check.passed), alive)
 
@@ -103,21 +93,29 @@ class Gathering(Collector):
         """Return all checks of all workers, each under `worker <name> <check>`."""
         return Readiness(self._role, tuple(self._checks(self.names)))
 
-    def _checks(self, names: Sequence[str]) -> Iterator[Check]:
-        for name, checks in self._told(names, "/readyz", _checks):
-            for check in checks or [self._silent(name)]:
+    def _checks(self, names: Collection[str]) -> Iterator[Check]:
+        for name, checks in self._told("/readyz", _checks):
+            for check in (checks or [self._silent(name)]) if name in names else ():
                 yield replace(check, name=f"{WORKER_LABEL} {name} {check.name}")
 
     def _silent(self, name: str) -> Check:
         got = "none" if name in self._ports else "it has ended" if name in self._ended else "not started yet"
         return Check(EVENT_LOOP_CHECK, False, got, _EXPECTED)
 
-    def _told(
-        self, names: Sequence[str], path: str, read: Callable[[str], _T]
-    ) -> Iterable[tuple[str, _T | None]]:
-        """Return what each worker tells; all are asked at once, because several that stand still cost as much as one."""
-        with ThreadPoolExecutor(max(1, len(names))) as pool:
-            return list(zip(names, pool.map(lambda name: self._read(name, path, read), names), strict=True))
+    def _told(self, path: str, read: Callable[[str], _T]) -> Sequence[tuple[str, _T | None]]:
+        """Return what each worker tells; all are asked at once, so several that stand still cost as much as one.
+
+        Who asks more than once a second gets the same again: to gather costs every worker and this process something.
+        """
+        with self._turn:
+            known = self._answers
+            asked_at, answers = known.get(path, (-inf, ()))
+            if time.monotonic() - asked_at > _FRESH_SECONDS:
+                told = self._asking.map(lambda name: self._read(name, path, read), self.names)
+                answers = list(zip(self.names, told, strict=True))
+                # Of what `listens` has thrown away meanwhile, nothing is kept.
+                known[path] = time.monotonic(), answers
+        return answers
 
     def _read(self, name: str, path: str, read: Callable[[str], _T]) -> _T | None:
         """Return what a worker tells; None when it does not, or nothing that can be read."""

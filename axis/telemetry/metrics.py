@@ -249,7 +249,7 @@ class Metrics:
         self.deliveries = Children(
             new.counter(
                 "axis_deliveries_total",
-                "Deliveries that ended, by how. `fetched` = the recipient attests status 01, `refused` = 02.",
+                "Ends of deliveries that recipients attested: `fetched` = status 01, `refused` = 02; one delivery may have both.",
                 outcome=DeliveryOutcome,
             ),
             DeliveryOutcome,

@@ -1,7 +1,8 @@
 """pytest fixtures: a development PKI, a real broker and a cluster of three, started on demand, gone at the end.
 
 Use: `pytest_plugins = ["axis.testing.pytest_plugin"]` in the top `conftest.py`. `AXIS_TEST_BROKER` chooses the
-back end of both: `embedded`, `docker` or `external`; where it is not set, what this machine can run (`choose`).
+back end: `embedded`, `docker` or `external`; where it is not set, what this machine can run (`choose`). Nodes of an external
+broker are nobody's to stop: `cluster` is then what this machine can run as well.
 """
 
 import os
@@ -43,32 +44,31 @@ def chosen_broker(pki: DevelopmentPki, data_dir: Path, *, nodes: int = 1) -> Ite
         ConfigurationError: there is no such back end, or this machine cannot run it; says what to do.
         Unavailable: the broker did not come up.
     """
-    running = _chosen(pki, data_dir, nodes)
-    try:
-        running.start()
+    if os.environ.get("AXIS_TEST_BROKER") == "external":
+        with ExternalBroker.from_environment(nodes=nodes) as running:
+            yield running
+        return
+    with _running(_own(pki, data_dir, nodes)) as running:
         yield running
-    finally:
-        _discard(running)
 
 
 @pytest.fixture(scope="module")
-def _cluster(pki: DevelopmentPki, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    with chosen_broker(pki, tmp_path_factory.mktemp("cluster"), nodes=3) as running:
+def _cluster(pki: DevelopmentPki, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnBroker]:
+    with _running(_own(pki, tmp_path_factory.mktemp("cluster"), nodes=3)) as running:
         yield running
 
 
 @pytest.fixture
-def cluster(_cluster: Broker) -> Broker:
+def cluster(_cluster: OwnBroker) -> OwnBroker:
     """Three nodes, all up whatever the test before did to them; shared by the tests of a module."""
-    if isinstance(_cluster, OwnBroker):
-        for node in range(1, _cluster.nodes + 1):
-            _cluster.restart(node)
+    for node in range(1, _cluster.nodes + 1):
+        _cluster.restart(node)
     return _cluster
 
 
-def _chosen(pki: DevelopmentPki, data_dir: Path, nodes: int) -> Broker:
+def _own(pki: DevelopmentPki, data_dir: Path, nodes: int) -> OwnBroker:
     match os.environ.get("AXIS_TEST_BROKER", ""):
-        case "":
+        case "" | "external":
             return choose(data_dir, pki, nodes=nodes, short_lived=True)
         case "embedded":
             return EmbeddedBroker(data_dir, pki, nodes=nodes, short_lived=True)
@@ -76,15 +76,17 @@ def _chosen(pki: DevelopmentPki, data_dir: Path, nodes: int) -> Broker:
             from axis.testing.broker.docker import DockerBroker  # noqa: PLC0415 - testcontainers is an extra
 
             return DockerBroker(data_dir, pki, nodes=nodes)
-        case "external":
-            return ExternalBroker.from_environment(nodes=nodes)
         case other:
             raise ConfigurationError(f"AXIS_TEST_BROKER is {other!r}; expected embedded, docker or external")
 
 
-def _discard(broker: Broker) -> None:
-    """Stops a broker whose data nobody needs any more, without the time an orderly stop takes."""
-    if isinstance(broker, OwnBroker):
+@contextmanager
+def _running(broker: OwnBroker) -> Iterator[OwnBroker]:
+    """Runs a broker whose data nobody needs afterwards, so that an orderly stop would only take time."""
+    try:
+        broker.start()
+        yield broker
+    finally:
         for node in range(1, broker.nodes + 1):
             broker.kill(node)
-    broker.stop()
+        broker.stop()

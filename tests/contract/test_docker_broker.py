@@ -54,7 +54,9 @@ def test_leaves_no_broker_when_its_owner_is_killed(pki: DevelopmentPki, tmp_path
         assert create_topic(broker, "taken-over")
         with pytest.raises(ConfigurationError, match="is in use by a broker of process"):
             DockerBroker(tmp_path / "broker", pki).start()
-    left = client.containers.list(all=True, filters={"label": f"axis.data-dir={tmp_path / 'broker'}"})
+    status = (tmp_path / "broker" / "lock").stat()
+    label = f"axis.owner={status.st_dev}:{status.st_ino}"
+    left = client.containers.list(all=True, filters={"label": label})
     client.close()
     assert left == []
 

@@ -358,8 +358,11 @@ async def test_the_working_folder_may_be_gone(site: Installation, tmp_path: Path
     assert str(tmp_path / f"{site.settings.node}.pem") in ran.stderr
 
 
+@pytest.mark.parametrize("closed", ["2>&-", "<&- 2>&-", "<&- >&- 2>&-"])
 @pytest.mark.parametrize("workers", [1, 2])
-async def test_a_closed_standard_error_ends_nothing(site: Installation, tmp_path: Path, workers: int) -> None:
+async def test_a_closed_standard_error_ends_nothing(
+    site: Installation, tmp_path: Path, workers: int, closed: str
+) -> None:
     """Who wants to hear nothing gets the status all the same: that of the key that is missing."""
     changed(
         site.settings,
@@ -368,7 +371,7 @@ async def test_a_closed_standard_error_ends_nothing(site: Installation, tmp_path
         signatures=keyless(site, tmp_path),
     )
     program = Path(sys.executable).with_name("axis")
-    command = ("sh", "-c", f"exec '{program}' router --data '{tmp_path}' 2>&-")
+    command = ("sh", "-c", f"exec '{program}' router --data '{tmp_path}' {closed}")
     ran = await asyncio.to_thread(subprocess.run, command, capture_output=True, timeout=COMMAND_SECONDS)
     assert (ran.returncode, ran.stdout) == (2, b"")
 

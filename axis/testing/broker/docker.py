@@ -21,17 +21,18 @@ from axis.testing.broker.runtime import SHORT_LIVED
 from axis.testing.pki import DevelopmentPki
 
 DEFAULT_IMAGE = "apache/kafka:4.3.1"
-"""Overridden by `$AXIS_KAFKA_IMAGE`; any image with the jars in /opt/kafka/libs and Java on its path will do."""
+"""Overridden by `$AXIS_KAFKA_IMAGE`; any image with the jars in /opt/kafka/libs, and Java and `flock` on its path, will do."""
 
 _START_SECONDS = 120.0
 _STOP_SECONDS = 15
 _LAST_BYTES = 3000
 _HOME = "/var/lib/axis-broker"
 _OWNER = "/run/axis/owner"
-_OWNED = "axis.data-dir"
+_OWNED = "axis.owner"
 _RUN = (
-    # Process 1 is the broker from `exec` on. Its owner holds the lock for as long as it lives, however it ends.
-    f"(flock -s {_OWNER} true && kill -TERM 1) & "
+    # Process 1 is the broker from `exec` on. Its owner holds the lock for as long as it lives, however it ends. Before the
+    # broker listens to signals the kernel keeps them from process 1, so it is told until it has ended.
+    f"(flock -s {_OWNER} true && while kill -TERM 1; do sleep 1; done) & "
     f"if [ ! -f {_HOME}/log/meta.properties ]; then"
     f" java {' '.join(SHORT_LIVED)} -cp '/opt/kafka/libs/*' kafka.tools.StorageTool format --ignore-formatted"
     f' --cluster-id="$CLUSTER_ID" --config={_HOME}/server.properties || exit 1; fi;'
@@ -148,7 +149,7 @@ class DockerBroker(OwnBroker):
         self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = lock(self._data_dir / LOCK_NAME)
         try:
-            _remove_left(self._data_dir)
+            _remove_left(_identity(self._lock))
             self._layout = settle(self._data_dir, self.nodes, self._ports)
             self._launch(self._layout, *range(1, self.nodes + 1))
         except BaseException:
@@ -161,14 +162,17 @@ class DockerBroker(OwnBroker):
             # All at once: one alone would wait for the others of its quorum. APIError: it has ended already.
             with suppress(NotFound, APIError):
                 container.get_wrapped_container().kill(signal="SIGTERM")
-        for container in self._running.values():
-            with suppress(NotFound):  # somebody removed it
-                container.get_wrapped_container().stop(timeout=_STOP_SECONDS)
-                container.stop()
-        self._running.clear()
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        try:
+            for container in self._running.values():
+                with suppress(NotFound):  # somebody removed it
+                    container.get_wrapped_container().stop(timeout=_STOP_SECONDS)
+                    container.stop()
+        finally:
+            # Whatever the engine says: without its owner's lock a container ends by itself.
+            self._running.clear()
+            if self._lock is not None:
+                os.close(self._lock)
+                self._lock = None
 
     def check(self) -> None:
         """Returns at once unless a container has ended that nobody stopped or killed (`Broker.check`)."""
@@ -196,9 +200,10 @@ class DockerBroker(OwnBroker):
         if self._layout is None or self._lock is None:
             raise ConfigurationError(f"node {node} cannot start before the broker; call start()")
         if node in self._running:
-            self._running[node].reload()
-            if self._running[node].status == "running":
-                return
+            with suppress(NotFound):  # somebody removed it
+                self._running[node].reload()
+                if self._running[node].status == "running":
+                    return
             self.kill(node)
         self._launch(self._layout, node)
 
@@ -228,7 +233,7 @@ class DockerBroker(OwnBroker):
             .with_kwargs(
                 network_mode="host",
                 user=f"{os.getuid()}:{os.getgid()}",
-                labels={_OWNED: str(self._data_dir)},
+                labels={_OWNED: _identity(self._lock)},
             )
         )
 
@@ -249,11 +254,19 @@ class DockerBroker(OwnBroker):
                 return
 
 
-def _remove_left(data_dir: Path) -> None:
+def _identity(lock: int | None) -> str:
+    """Returns what tells a data directory from any other, whatever path leads to it: its lock file's."""
+    if lock is None:
+        raise AssertionError("containers are made under the lock")
+    status = os.fstat(lock)
+    return f"{status.st_dev}:{status.st_ino}"
+
+
+def _remove_left(owner: str) -> None:
     """Removes the containers of an owner of this directory that was killed; they end by themselves, and stay."""
     client = DockerClient().client
     try:
-        for container in client.containers.list(all=True, filters={"label": f"{_OWNED}={data_dir}"}):
+        for container in client.containers.list(all=True, filters={"label": f"{_OWNED}={owner}"}):
             with suppress(NotFound, APIError):
                 container.stop(timeout=_STOP_SECONDS)
                 container.remove()

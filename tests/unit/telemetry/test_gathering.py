@@ -116,8 +116,11 @@ def test_what_leads_from_a_histogram_to_the_log_is_kept(workers: list[Worker], p
     }
 
 
-def test_one_worker_that_is_not_ready_makes_the_role_so(workers: list[Worker], port: int) -> None:
+def test_one_worker_that_is_not_ready_makes_the_role_so(
+    workers: list[Worker], port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """503 names the worker and the check that fails."""
+    monkeypatch.setattr("axis.telemetry.gathering._FRESH_SECONDS", -1.0)
     assert get(port, "/readyz")[0] == get(port, "/healthz")[0] == 200
     workers[1].health.report("group", passed=False, got="joining")
     status, body = get(port, "/readyz")
@@ -196,8 +199,10 @@ def test_whoever_else_answers_at_a_workers_port_is_not_believed(
 def test_who_asks_at_once_again_gets_the_same(workers: list[Worker], gathering: Gathering) -> None:
     """Gathering costs every worker something, so a flood of questions is answered once."""
     before = list(gathering.collect())
+    ready = gathering.readiness()
     workers[0].server.stop()
     assert list(gathering.collect()) == before
+    assert gathering.readiness() == ready
 
 
 def test_a_worker_that_starts_or_has_ended_is_no_reason_to_restart(gathering: Gathering) -> None:
