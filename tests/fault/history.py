@@ -17,6 +17,7 @@ class Submitted:
         record: SHA-256 of the whole record, here and below.
         recipients: codes of those among its recipients whom the directory knows, groups resolved.
         fault: the reason code of what is wrong with this record by itself; None where nothing is.
+        noted: its urgency and when the broker took it, in milliseconds since 1970.
     """
 
     digest: bytes
@@ -25,6 +26,7 @@ class Submitted:
     message_id: str
     recipients: frozenset[str]
     fault: str | None
+    noted: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +75,9 @@ class Statement:
         )
 
 
-Decided = tuple[str, bytes, bytes | None]
-"""An entry of the changelog: key, digest, and SHA-256 of the receipt that answers a repetition, if one does."""
+Decided = tuple[str, bytes, bytes | None, tuple[int, int] | None]
+"""An entry of the changelog: key, digest, SHA-256 of the receipt that answers a repetition, if one does, and what is noted of
+a document."""
 
 
 @dataclass(slots=True)

@@ -19,6 +19,7 @@ from confluent_kafka import (
     IsolationLevel,
     KafkaError,
     KafkaException,
+    Message,
     TopicPartition,
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined] # its documented names
@@ -174,20 +175,24 @@ class Oracle:
                 error = message.error()
                 if error is None:
                     self._positions[place] = offset + 1
-                    self._note(place, offset, message.key() or b"", message.value() or b"")
+                    self._note(place, offset, message)
                 elif error.code() == KafkaError._PARTITION_EOF:
                     waiting.discard(place)
         consumer.close()
 
-    def _note(self, place: Place, offset: int, key: bytes, value: bytes) -> None:
+    def _note(self, place: Place, offset: int, message: Message) -> None:
         topic, history = place[0], self._history
+        key, value = message.key() or b"", message.value() or b""
         if topic in LANES:
-            history.lanes[*place, offset] = self._submission(value)
+            history.lanes[*place, offset] = self._submission(value, message.timestamp()[1])
         elif topic == ROUTER_STATE:
             decision = avro.decode(value)
             assert isinstance(decision, avro.Decision)
             receipt = None if decision.receipt is None else sha256(decision.receipt)
-            history.decisions[key.decode(), decision.digest, receipt] += 1
+            noted = None
+            if decision.urgency is not None and decision.submitted_at is not None:
+                noted = (int(decision.urgency), int(decision.submitted_at.timestamp() * 1000 + 0.5))
+            history.decisions[key.decode(), decision.digest, receipt, noted] += 1
         elif topic == QUARANTINE:
             record = avro.decode(value)
             assert isinstance(record, avro.QuarantineRecord)
@@ -198,7 +203,7 @@ class Oracle:
         elif topic.startswith(INBOXES) and not _opens(value):
             history.inboxes[topic].append(sha256(value))
 
-    def _submission(self, value: bytes) -> Submitted | HandedOver | None:
+    def _submission(self, value: bytes, appended_ms: int) -> Submitted | HandedOver | None:
         try:
             decoded = avro.decode(value)
         except Refused:
@@ -218,7 +223,13 @@ class Oracle:
         elif not recipients:
             fault = UNKNOWN
         return Submitted(
-            decoded.digest, sha256(value), header.sender, header.message_id, frozenset(recipients), fault
+            decoded.digest,
+            sha256(value),
+            header.sender,
+            header.message_id,
+            frozenset(recipients),
+            fault,
+            (int(header.urgency), appended_ms),
         )
 
     def _judge_positions(self) -> Iterator[str]:

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from tests.fault.history import HandedOver, History, Statement, Submitted
+from tests.fault.history import Decided, HandedOver, History, Statement, Submitted
 from tests.fault.installation import Installation
 from tests.fault.judging import routed
 from tests.fault.oracle import Oracle
@@ -101,7 +101,7 @@ def damages_to_decisions(history: History) -> Iterator[tuple[str, Damage]]:
     unremembered = f"{refused.concerned}/{refused.message_id}"
     yield (
         "a decision about what is not final",
-        lambda history: history.decisions.update([(unremembered, refused.digest, None)]),
+        lambda history: history.decisions.update([(unremembered, refused.digest, None, None)]),
     )
     for name, (event, reason) in EVENTS.items():
         told = Told.latest(history, event, reason).statement
@@ -113,17 +113,22 @@ def damages_to_decisions(history: History) -> Iterator[tuple[str, Damage]]:
         decided = next(each for each in history.decisions if each[0] == key)
         yield f"the decision of {name} lost", partial(_decide, decided, 0)
         yield f"the decision of {name} doubled", partial(_decide, decided, 2)
-        yield f"the decision of {name} about something else", partial(_decide_otherwise, decided)
+        yield (
+            f"the decision of {name} about something else",
+            partial(_decide_otherwise, decided, receipt=b"?"),
+        )
+        yield f"the decision of {name} noted otherwise", partial(_decide_otherwise, decided, noted=(4, 0))
 
 
-def _decide(decided: tuple[str, bytes, bytes | None], count: int, history: History) -> None:
+def _decide(decided: Decided, count: int, history: History) -> None:
     history.decisions[decided] = count
 
 
-def _decide_otherwise(decided: tuple[str, bytes, bytes | None], history: History) -> None:
-    key, digest, _ = decided
+def _decide_otherwise(
+    decided: Decided, history: History, receipt: bytes | None = None, noted: tuple[int, int] | None = None
+) -> None:
     history.decisions[decided] = 0
-    history.decisions[key, digest, b"another receipt"] = 1
+    history.decisions[decided[0], decided[1], receipt or decided[2], noted or decided[3]] = 1
 
 
 async def test_every_kind_of_damage_is_a_finding(site: Installation, oracle: Oracle) -> None:

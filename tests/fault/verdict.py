@@ -11,7 +11,7 @@ Nothing here is the axis's: the rules are written down a second time, in the ord
 - A receipt of hand-over by one of the recipients reaches the document's sender once, however often it comes. Another one
   of the same status is a conflict, and one by somebody else is not allowed.
 - Every acceptance, rejection and hand-over stands in the legal record once and in the inbox of whom it concerns, and all
-  that is final in the changelog once, with what is to be answered.
+  that is final in the changelog once, with what is to be answered, and a document's urgency and time.
 - What comes from one partition of a lane comes into each inbox in its order.
 """
 
@@ -44,6 +44,7 @@ class Expected:
     Attributes:
         receipts: the axis's receipt about each submission, as it stands in the legal record.
         settled: what is final about each key: the digest, the receipt that a repetition gets, and the recipients.
+        noted: of the documents among them, what the first record of each says besides.
         names: what each record is, for people.
         origins: which submission each record that may stand in an inbox comes from.
     """
@@ -53,6 +54,7 @@ class Expected:
     inboxes: dict[str, Counter[bytes]] = field(default_factory=lambda: defaultdict(Counter))
     legal: Counter[Statement] = field(default_factory=Counter)
     settled: dict[str, tuple[bytes, bytes | None, frozenset[str]]] = field(default_factory=dict)
+    noted: dict[str, tuple[int, int]] = field(default_factory=dict)
     names: dict[bytes, str] = field(default_factory=dict)
     origins: dict[bytes, Position] = field(default_factory=dict)
 
@@ -71,6 +73,7 @@ class Expected:
         receipt = self._answer(place, each.digest, each.sender, each.message_id, recipients, fault)
         if fault is None or fault in _FINAL:
             self.settled[name] = (each.digest, receipt, recipients)
+            self.noted[name] = each.noted
 
     def hand_over(self, place: Position, each: HandedOver) -> None:
         """Work out what becomes of a recipient's receipt."""
@@ -122,7 +125,9 @@ class Expected:
 
     def decisions(self) -> Counter[Decided]:
         """Return what must stand in the changelog."""
-        return Counter((key, digest, receipt) for key, (digest, receipt, _) in self.settled.items())
+        return Counter(
+            (key, digest, receipt, self.noted.get(key)) for key, (digest, receipt, _) in self.settled.items()
+        )
 
 
 def expected(history: History) -> Expected:
