@@ -39,4 +39,5 @@ def stopping_on_signals(stop: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         let_go()
-        signal.signal(signal.SIGTERM, before)
+        # None: what is not of Python cannot be put back.
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)

@@ -59,7 +59,7 @@ class Worker:
 
     Attributes:
         ready: set when the worker is a member of the group and all its tasks are open.
-        over: set when it routes no more: it told what ended it, or its process is gone.
+        routes_no_more: set when it told what ended it, or its process is gone.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Worker:
             daemon=True,
         )
         self.ready = asyncio.Event()
-        self.over = asyncio.Event()
+        self.routes_no_more = asyncio.Event()
         self._ended = asyncio.Event()
         self._fault: Exception | None = None
 
@@ -182,7 +182,7 @@ class Worker:
                 self._fault = told
                 # An interpreter may hang on its way out: from here on it has the time of one that was asked to stop.
                 self.ask_to_stop()
-                self.over.set()
+                self.routes_no_more.set()
             case _:
                 assert_never(told)
         return True
@@ -197,7 +197,7 @@ class Worker:
         self._on_listening(None)
         _log.info("worker.ended", instance=self._instance, exit_code=self._process.exitcode)
         self._ended.set()
-        self.over.set()
+        self.routes_no_more.set()
 
     @contextmanager
     def _faults_of_starting(self) -> Iterator[None]:

@@ -106,7 +106,7 @@ class RouterWorkers:
             Exception: a worker ended first; what it raised, or `Unavailable` when it did not say.
         """
         waits = [asyncio.ensure_future(wanted), asyncio.ensure_future(self._stopping.wait())]
-        ends = [asyncio.ensure_future(worker.over.wait()) for worker in workers]
+        ends = [asyncio.ensure_future(worker.routes_no_more.wait()) for worker in workers]
         try:
             await asyncio.wait([*waits, *ends], return_when=asyncio.FIRST_COMPLETED)
             if not self._stopping.is_set():

@@ -14,7 +14,7 @@ from axis.connection import connect_as
 from axis.consumers.kafka import GroupReader
 from axis.ports import PartitionId
 from axis.testing.broker import ADMIN_NAME, Broker
-from tests.fault.routers import eventually
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.kafka
 

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -192,17 +192,3 @@ async def bury_dead_members(settings: Settings) -> None:
             await client.send(coordinator, LeaveGroupRequest(GROUP, member.member_id))
     finally:
         await client.close()
-
-
-async def eventually(
-    condition: Callable[[], object | Awaitable[object]], what: str, seconds: float = 60.0
-) -> None:
-    """Return when the condition holds; fail when it does not within the deadline."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + seconds
-    while True:
-        answer = condition()
-        if await answer if isinstance(answer, Awaitable) else answer:
-            return
-        assert loop.time() < deadline, f"within {seconds:g} s it did not come about that {what}"
-        await asyncio.sleep(0.05)

@@ -14,8 +14,9 @@ from axis.testing.broker import ADMIN_NAME
 from tests.fault.installation import Installation, impatient
 from tests.fault.judging import assert_both_hold, routed
 from tests.fault.oracle import Oracle
-from tests.fault.routers import WatchedRouter, eventually, routing
+from tests.fault.routers import WatchedRouter, routing
 from tests.fault.sending import Senders
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.kafka, pytest.mark.cluster, pytest.mark.timeout(240)]
 

@@ -13,8 +13,9 @@ from tests.fault.installation import Installation, ProxiedBroker, impatient
 from tests.fault.judging import assert_both_hold, assert_holds, routed
 from tests.fault.oracle import Oracle
 from tests.fault.proxy import Direction, Proxy
-from tests.fault.routers import WatchedRouter, eventually, routing
+from tests.fault.routers import WatchedRouter, routing
 from tests.fault.sending import BIM_SON, OFFICE, Senders, append_all
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.kafka
 

@@ -18,8 +18,9 @@ from axis.ports import Record
 from tests.fault.installation import Installation
 from tests.fault.judging import assert_both_hold, routed
 from tests.fault.oracle import Oracle
-from tests.fault.routers import WatchedRouter, eventually, routing
+from tests.fault.routers import WatchedRouter, routing
 from tests.fault.sending import Senders
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.kafka
 

@@ -12,8 +12,9 @@ from tests.configuration import LANE_PARTITIONS
 from tests.fault.installation import Installation
 from tests.fault.judging import assert_both_hold, routed
 from tests.fault.oracle import Oracle
-from tests.fault.routers import RouterChild, WatchedRouter, eventually, owners, routing
+from tests.fault.routers import RouterChild, WatchedRouter, owners, routing
 from tests.fault.sending import Senders
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.kafka
 

@@ -27,8 +27,9 @@ from tests.configuration import LANE_PARTITIONS
 from tests.fault.installation import Installation, impatient
 from tests.fault.judging import assert_both_hold, assert_holds, routed
 from tests.fault.oracle import Oracle
-from tests.fault.routers import WatchedRouter, eventually, routing
+from tests.fault.routers import WatchedRouter, routing
 from tests.fault.sending import BIM_SON, DIEN_LU, OFFICE, QUANG_TRUNG, Senders
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.kafka
 

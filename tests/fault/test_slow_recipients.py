@@ -16,8 +16,9 @@ from axis.settings import Settings
 from tests.fault.installation import Installation
 from tests.fault.judging import assert_both_hold, routed
 from tests.fault.oracle import Oracle
-from tests.fault.routers import WatchedRouter, eventually, routing
+from tests.fault.routers import WatchedRouter, routing
 from tests.fault.sending import DIEN_LU, OFFICE, QUANG_TRUNG, QUY_LUONG, Senders, append_all
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.kafka
 

@@ -23,8 +23,9 @@ from tests.fault.installation import Installation
 from tests.fault.judging import assert_holds, routed
 from tests.fault.oracle import Oracle
 from tests.fault.router_command import INSTANCE, router_command, value
-from tests.fault.routers import READY_SECONDS, eventually
+from tests.fault.routers import READY_SECONDS
 from tests.fault.sending import BIM_SON, DIEN_LU, OFFICE, Senders, append_all
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.kafka
 

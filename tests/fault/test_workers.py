@@ -23,15 +23,9 @@ from tests.fault.installation import Installation, impatient
 from tests.fault.judging import assert_both_hold, routed
 from tests.fault.oracle import Oracle
 from tests.fault.router_command import INSTANCE, router_command, scrape
-from tests.fault.routers import (
-    READY_SECONDS,
-    WatchedRouter,
-    bury_dead_members,
-    eventually,
-    owners,
-    routing,
-)
+from tests.fault.routers import READY_SECONDS, WatchedRouter, bury_dead_members, owners, routing
 from tests.fault.sending import Senders
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.kafka
 
