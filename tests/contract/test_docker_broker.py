@@ -1,8 +1,10 @@
 """What the broker in containers promises besides what every back end does."""
 
+import asyncio
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -19,21 +21,23 @@ from tests.waiting import until
 pytestmark = [pytest.mark.kafka, pytest.mark.docker]
 
 
-async def test_the_pytest_plugin_takes_it_where_maven_is_missing(
+def _started_and_killed(command: Sequence[str]) -> str:
+    """Run a program until it has told one line, kill it, and return the line."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout is not None
+        line = owner.stdout.readline().strip()
+        owner.kill()
+    return line
+
+
+async def test_leaves_no_broker_when_its_owner_is_killed(
     pki: DevelopmentPki, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where nobody chose a back end and the embedded one cannot have its jars, the fixture serves from a container."""
-    monkeypatch.setenv("JAVA_HOME", str(find_java()))
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setenv("AXIS_CACHE", str(tmp_path))
-    with in_docker(pki, tmp_path / "broker", back_end="") as broker:
-        topic = create_topic(broker, "fallback")
-        await publish(broker, topic, b"kept")
-        assert await take(broker, topic, 1) == [b"kept"]
+    """Containers end with their owner even when the owner gets SIGKILL, and the next one of the directory takes over.
 
-
-def test_leaves_no_broker_when_its_owner_is_killed(pki: DevelopmentPki, tmp_path: Path) -> None:
-    """Containers end with their owner even when the owner gets SIGKILL, and the next one of the directory takes over."""
+    That next one is the pytest plugin's, where nobody chose a back end and the embedded one cannot have its jars because
+    Maven is missing.
+    """
     if not engine_answers():
         pytest.skip("docker: no Docker engine answers on this machine")
     script = (
@@ -44,14 +48,16 @@ def test_leaves_no_broker_when_its_owner_is_killed(pki: DevelopmentPki, tmp_path
         "print(broker._running[1].get_wrapped_container().id, flush=True); time.sleep(600)"
     )
     command = [sys.executable, "-c", script, str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as owner:
-        assert owner.stdout is not None
-        identity = owner.stdout.readline().strip()
-        owner.kill()
+    identity = await asyncio.to_thread(_started_and_killed, command)
     client = DockerClient().client
     until(lambda: client.containers.get(identity).status == "exited", "the container has ended")
-    with DockerBroker(tmp_path / "broker", pki) as broker:
-        assert create_topic(broker, "taken-over")
+    monkeypatch.setenv("JAVA_HOME", str(find_java()))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("AXIS_CACHE", str(tmp_path))
+    with in_docker(pki, tmp_path / "broker", back_end="") as broker:
+        topic = create_topic(broker, "taken-over")
+        await publish(broker, topic, b"kept")
+        assert await take(broker, topic, 1) == [b"kept"]
         with pytest.raises(ConfigurationError, match="is in use by a broker of process"):
             DockerBroker(tmp_path / "broker", pki).start()
     status = (tmp_path / "broker" / "lock").stat()

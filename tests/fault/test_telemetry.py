@@ -162,6 +162,7 @@ async def test_a_router_that_has_lost_its_broker_says_so_though_nothing_waits(
 ) -> None:
     """While nobody can submit anything either, it is not ready and shows no lag; afterwards both are as before."""
     monkeypatch.setattr("axis.apps.router.silence_limit", lambda _: 2.0)
+    monkeypatch.setattr("axis.apps.gauges._MEASURE_SECONDS", 0.5)
 
     async def shown(ready: float, records: float | None) -> bool:
         return (await value(port, "axis_ready"), await lag(port, "records")) == (ready, records)

@@ -149,23 +149,17 @@ async def test_a_signal_to_all_of_them_is_heard_once(
     assert "Traceback" not in command.text()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_a_signal_while_the_workers_start_waits_for_them(
-    site: Installation, tmp_path: Path, number: signal.Signals
-) -> None:
+async def test_a_signal_while_the_workers_start_waits_for_them(site: Installation, tmp_path: Path) -> None:
     """A worker that cannot hear yet is not ended by what it will hear."""
     async with router_command(site.settings, tmp_path / "log", workers=2, ready=False) as command:
         await eventually(lambda: len(command.workers()) == 2, "both workers are started")
-        command.send(number)
+        command.send(signal.SIGTERM)
         assert await command.ended() == 0
     assert command.statuses() == [0, 0]
     assert "Traceback" not in command.text()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_a_second_signal_waits_for_nobody(
-    site: Installation, tmp_path: Path, number: signal.Signals
-) -> None:
+async def test_a_second_signal_waits_for_nobody(site: Installation, tmp_path: Path) -> None:
     """Workers that cannot finish do not hold the command up when it is told again, and do not stay behind."""
     # By themselves they would be given four minutes.
     broker = replace(site.settings.broker, request_timeout_seconds=60.0)
@@ -174,9 +168,9 @@ async def test_a_second_signal_waits_for_nobody(
         pids = command.workers()
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)
-        command.child.send_signal(number)
+        command.child.terminate()
         await eventually(lambda: command.has_logged("role.stopping"), "it is heard")
-        command.child.send_signal(number)
+        command.child.terminate()
         assert await command.ended() == 130
         assert gone(pids)
     await bury_dead_members(site.settings)
@@ -329,13 +323,12 @@ async def test_a_worker_imports_nothing_from_the_working_folder(site: Installati
     assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-async def test_the_working_folder_may_be_gone(site: Installation, tmp_path: Path, workers: int) -> None:
+async def test_the_working_folder_may_be_gone(site: Installation, tmp_path: Path) -> None:
     """The command does not need the folder in which it was run: it comes as far as the key that is missing."""
     changed(
         site.settings,
         tmp_path,
-        router=RouterSettings(workers=workers, telemetry_port=0),
+        router=RouterSettings(workers=2, telemetry_port=0),
         signatures=keyless(site, tmp_path),
     )
     (tmp_path / "gone").mkdir()
@@ -352,8 +345,7 @@ async def test_the_working_folder_may_be_gone(site: Installation, tmp_path: Path
     assert str(tmp_path / f"{site.settings.node}.pem") in ran.stderr
 
 
-@pytest.mark.parametrize("closed", ["2>&-", "<&- 2>&-", "<&- >&- 2>&-"])
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(("workers", "closed"), [(1, "2>&-"), (2, "2>&-"), (2, "<&- >&- 2>&-")])
 async def test_a_closed_standard_error_ends_nothing(
     site: Installation, tmp_path: Path, workers: int, closed: str
 ) -> None:

@@ -135,7 +135,7 @@ class Installation:
             for content in contents:
                 part = Part("a.pdf", "application/pdf", len(content), sha256(content), content)
                 header = node.publisher.check(
-                    Draft("V/v", (PROVINCE,), (DraftPart("a.pdf", "application/pdf", b""),))
+                    Draft("V/v", (PROVINCE,), (DraftPart("a.pdf", "application/pdf", b"%PDF"),))
                 )
                 submission = node.publisher.seal(header, (replace(part, content=b""),), header.created_at)
                 envelope = avro.decode(submission.value)
