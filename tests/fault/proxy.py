@@ -8,6 +8,7 @@ import asyncio
 import socket
 import struct
 import threading
+from contextlib import suppress
 from enum import Enum
 from types import TracebackType
 from typing import Self
@@ -86,7 +87,11 @@ class Proxy:
 
     async def _reset(self) -> None:
         for writer in self._connections:
-            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+            # One that the other side has just closed is broken already.
+            with suppress(OSError):
+                writer.get_extra_info("socket").setsockopt(
+                    socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE
+                )
             writer.transport.abort()
         serving = list(self._serving)
         for task in serving:
