@@ -195,9 +195,7 @@ async def test_a_worker_that_stands_still_is_not_waited_for_for_ever(
     """When one dies and another cannot end, the router ends after a while, with both of them."""
     monkeypatch.setattr(worker, "_LEAST_GRACE_SECONDS", 1.0)
     router = RouterWorkers(impatient(site.settings), "still", 2)
-    ready = asyncio.Event()
-    running = asyncio.create_task(router.run(lambda _port: ready.set()))
-    await asyncio.wait_for(ready.wait(), READY_SECONDS)
+    running = await serving(router)
     dying, still = children()
     os.kill(still, signal.SIGSTOP)
     os.kill(dying, signal.SIGKILL)
@@ -213,9 +211,7 @@ async def test_a_worker_that_does_not_end_is_not_said_to_have_died(
     """Who had to be killed after a stop is told so: an administrator looks for what held it, not for memory."""
     monkeypatch.setattr(worker, "_LEAST_GRACE_SECONDS", 1.0)
     router = RouterWorkers(impatient(site.settings), "slow", 2)
-    ready = asyncio.Event()
-    running = asyncio.create_task(router.run(lambda _port: ready.set()))
-    await asyncio.wait_for(ready.wait(), READY_SECONDS)
+    running = await serving(router)
     still, _ = children()
     os.kill(still, signal.SIGSTOP)
     router.stop()
@@ -244,6 +240,14 @@ async def test_a_worker_that_cannot_be_started_takes_the_others_along(
     with pytest.raises(Unavailable, match="worker router-alone-1 cannot be started: Resource temporarily"):
         await asyncio.wait_for(router.run(), READY_SECONDS)
     assert children() == []
+
+
+async def serving(router: RouterWorkers) -> "asyncio.Task[None]":
+    """Run a router in this process; return its task when every worker is ready."""
+    ready = asyncio.Event()
+    running = asyncio.create_task(router.run(lambda _port: ready.set()))
+    await asyncio.wait_for(ready.wait(), READY_SECONDS)
+    return running
 
 
 def children() -> list[int]:
