@@ -5,6 +5,7 @@ enrolment.json     {"<SHA-256 of the certificate, hex>": {"organisation": code, 
 """
 
 import json
+import os
 import re
 import tomllib
 from collections.abc import Callable
@@ -129,8 +130,12 @@ def load_directory(folder: Path, enrolment: Path | None = None) -> Directory:
 
 def _look(folder: Path, enrolment: Path | None) -> tuple[tuple[str, int, int, int, int] | None, ...]:
     """Return what tells one state of the files from another without reading them."""
-    paths = sorted(folder.glob("*.toml")) + ([] if enrolment is None else [enrolment])
-    return tuple(_look_at(path) for path in paths)
+    try:
+        # A node looks every second for as long as it runs; `Path.glob` takes ten times as long.
+        paths = [folder / name for name in sorted(os.listdir(folder)) if name.endswith(".toml")]  # noqa: PTH208
+    except OSError:  # the reading that follows reports it
+        paths = []
+    return tuple(_look_at(path) for path in (*paths, *(() if enrolment is None else (enrolment,))))
 
 
 def _look_at(path: Path) -> tuple[str, int, int, int, int] | None:

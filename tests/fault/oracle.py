@@ -10,6 +10,7 @@ stands at the end. Only decoding is the axis's own.
 import time
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Final
 
@@ -42,6 +43,7 @@ from axis.settings import Settings
 from axis.testing.broker import ADMIN_NAME
 from tests.fault.history import HandedOver, History, Place, Statement, Submitted
 from tests.fault.verdict import ALTERED, FOREIGN, INBOXES, UNKNOWN, judge
+from tests.waiting import until
 
 GROUP: Final = "axis-router"
 LANES: Final = (SUBMISSIONS_EXPRESS, SUBMISSIONS_STANDARD)
@@ -78,15 +80,17 @@ class Oracle:
 
     def findings(self) -> list[str]:
         """Return what does not hold and was not reported before."""
-        self._read()
-        judged = (*judge(self._history), *self._judge_positions())
+        with self._asking() as (admin, consumer):
+            self._read(admin)
+            behind = [f"{place} is {lag} behind" for place, lag in _lag(admin, consumer).items() if lag]
+            judged = (*judge(self._history), *_hanging(admin), *behind)
         found = [each for each in judged if each not in self._reported]
         self._reported.update(found)
         return found
 
     def history(self) -> History:
         """Return everything read so far, and what is new."""
-        self._read()
+        self._read(self._admin())
         return self._history
 
     def submissions(self) -> int:
@@ -104,56 +108,34 @@ class Oracle:
 
     def hanging(self) -> list[str]:
         """Return where a transaction is neither committed nor aborted."""
-        admin = self._admin()
-        places = _partitions(admin)
-        stable, written = _ends(admin, places, committed=True), _ends(admin, places, committed=False)
-        return [
-            f"a transaction hangs in {place}: stable to {stable[place]}, written to {written[place]}"
-            for place in places
-            if stable[place] != written[place]
-        ]
+        return _hanging(self._admin())
 
     def lag(self) -> dict[Place, int]:
         """Return, per lane partition, how many offsets the router's committed position is behind the end."""
-        return self._lag(self._admin())
+        with self._asking() as (admin, consumer):
+            return _lag(admin, consumer)
 
     def wait_until_routed(self, seconds: float = 60.0) -> None:
         """Return when the router's positions stand at the ends of the lanes."""
-        deadline = time.monotonic() + seconds
-        admin = self._admin()
-        while any((lag := self._lag(admin)).values()):
-            assert time.monotonic() < deadline, f"not routed within {seconds:g} s: {lag}"
-            time.sleep(_LOOK_SECONDS)
+        with self._asking() as (admin, consumer):
+            until(lambda: not any(_lag(admin, consumer).values()), "everything is routed", seconds)
 
-    def _lag(self, admin: AdminClient) -> dict[Place, int]:
-        places = [place for place in _partitions(admin) if place[0] in LANES]
-        committed = self._committed(places)
-        return {place: end - committed[place] for place, end in _ends(admin, places, committed=True).items()}
-
-    def _committed(self, places: Iterable[Place]) -> dict[Place, int]:
-        """Return the router's positions, by a consumer that joins nothing: it looks for the coordinator by itself."""
+    @contextmanager
+    def _asking(self) -> Iterator[tuple[AdminClient, Consumer]]:
+        """Connect two clients that join nothing; those that lived through a broker's death may wait in vain."""
         consumer = Consumer({**self._options, "group.id": GROUP})
-        asked = [TopicPartition(*place) for place in places]
-        deadline = time.monotonic() + _READ_SECONDS
-        while True:
-            try:
-                answer = consumer.committed(asked, timeout=_READ_SECONDS)
-            except KafkaException as error:
-                # A fresh broker may name a coordinator that does not know yet that it is one.
-                if error.args[0].code() not in _UNSETTLED or time.monotonic() > deadline:
-                    raise
-                time.sleep(_LOOK_SECONDS)
-            else:
-                consumer.close()
-                return {(tp.topic, tp.partition): max(0, tp.offset) for tp in answer}
+        try:
+            yield self._admin(), consumer
+        finally:
+            consumer.close()
 
     def _admin(self) -> AdminClient:
         """Return a new client: one that lived through a broker's death may wait for its coordinator in vain."""
         return AdminClient({**self._options})
 
-    def _read(self) -> None:
+    def _read(self, admin: AdminClient) -> None:
         """Read every topic of the axis from where the last reading ended to the end of what is committed."""
-        waiting = set(_partitions(self._admin()))
+        waiting = set(_partitions(admin))
         consumer = Consumer(
             {
                 **self._options,
@@ -232,10 +214,6 @@ class Oracle:
             (int(header.urgency), appended_ms),
         )
 
-    def _judge_positions(self) -> Iterator[str]:
-        yield from self.hanging()
-        yield from (f"{place} is {lag} behind" for place, lag in self._lag(self._admin()).items() if lag)
-
 
 def _handed_over(signed: SignedReceipt, value: bytes) -> HandedOver:
     receipt = avro.decode_receipt(signed.statement)
@@ -293,6 +271,38 @@ def _ends(admin: AdminClient, places: Iterable[Place], *, committed: bool) -> di
     asked = {TopicPartition(*place): OffsetSpec.latest() for place in places}  # type: ignore[no-untyped-call]
     answers = admin.list_offsets(asked, isolation_level=level, request_timeout=_READ_SECONDS)
     return {(tp.topic, tp.partition): future.result().offset for tp, future in answers.items()}
+
+
+def _hanging(admin: AdminClient) -> list[str]:
+    places = _partitions(admin)
+    stable, written = _ends(admin, places, committed=True), _ends(admin, places, committed=False)
+    return [
+        f"a transaction hangs in {place}: stable to {stable[place]}, written to {written[place]}"
+        for place in places
+        if stable[place] != written[place]
+    ]
+
+
+def _lag(admin: AdminClient, consumer: Consumer) -> dict[Place, int]:
+    places = [place for place in _partitions(admin) if place[0] in LANES]
+    committed = _committed(consumer, places)
+    return {place: end - committed[place] for place, end in _ends(admin, places, committed=True).items()}
+
+
+def _committed(consumer: Consumer, places: Iterable[Place]) -> dict[Place, int]:
+    """Return the router's positions."""
+    asked = [TopicPartition(*place) for place in places]
+    deadline = time.monotonic() + _READ_SECONDS
+    while True:
+        try:
+            answer = consumer.committed(asked, timeout=_READ_SECONDS)
+        except KafkaException as error:
+            # A fresh broker may name a coordinator that does not know yet that it is one.
+            if error.args[0].code() not in _UNSETTLED or time.monotonic() > deadline:
+                raise
+            time.sleep(_LOOK_SECONDS)
+        else:
+            return {(tp.topic, tp.partition): max(0, tp.offset) for tp in answer}
 
 
 def _codes(settings: Settings) -> dict[str, Sequence[str]]:

@@ -43,7 +43,7 @@ _RUN = (
 
 def engine_answers() -> bool:
     """Whether a Docker engine answers on this machine."""
-    address = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    address = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
     # Asked first: the library leaves its socket open where nobody listens.
     if address.startswith("unix://") and not _listens(address.removeprefix("unix://")):
         return False
