@@ -59,7 +59,7 @@ SECTIONS: Final[Mapping[str, Section]] = {
     ),
     "latency": lambda stable, scale: latency.latency(stable, seconds=scale.seconds, rounds=scale.rounds),
     "express": lambda stable, scale: latency.express(stable, seconds=scale.seconds, backlog=scale.backlog),
-    "circle": lambda stable, scale: circle.circle(stable, rounds=scale.rounds, burst=scale.burst),
+    "circle": lambda stable, scale: circle.circle(stable, rounds=2 * scale.rounds, burst=scale.burst),
     "attachment": lambda stable, _: attachment.attachment(stable),
 }
 """What can be measured, in the order in which it is."""

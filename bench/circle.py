@@ -1,29 +1,30 @@
 """The full circle of a broadcast: until its sender has verified every recipient's signed receipt of hand-over.
 
-All 166 communes run as nodes in this program, each with its own journal, keys and connections, as a province would
-run them on 166 machines: here they share one core with each other.
+All 166 communes run as nodes, each with its own journal, keys and connections, as a province would run them on 166
+machines: here they share a process per core with each other, and the cores with sender, router and broker.
 """
 
 import asyncio
+import os
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Final
 
 from axis.apps.node import Node
-from axis.consumers.inbox import Document
 from axis.core.addressing import OrganisationCode
 from axis.core.consignment import State
 from axis.core.envelope import MessageId, Urgency
-from axis.core.topics import inbox_topic
+from axis.errors import Unavailable
 from axis.producers.publish import Draft, DraftPart
-from axis.settings import Settings
 from bench.contenders import ROUTER, Stable
 from bench.documents import BROADCAST
-from bench.ground import PROVINCE
+from bench.ground import PROVINCE, Ground
+from bench.nodes import OPEN, opened
 
-_OPENED_TOGETHER: Final = 8
 _SECONDS: Final = 120.0
 _CONTENT: Final = b"%PDF-1.7\n" + bytes(range(256)) * 4
 
@@ -33,12 +34,16 @@ def circle(stable: Stable, *, rounds: int, burst: int) -> dict[str, float]:
 
     Args:
         stable: runs the router.
-        rounds: how often one document goes round alone, after one that does not count.
+        rounds: how often one document goes round alone, after twice as many that do not count: the broker compiles what
+            166 clients make it do for as long.
         burst: documents that go round at once.
     """
-    with stable.running(ROUTER):
-        alone, together = asyncio.run(_measure(stable, rounds, burst))
-    messages = len(stable.ground.communes)
+    ground = stable.ground
+    sender, ends = stable.positions.inbox_ends([PROVINCE]), stable.positions.inbox_ends(ground.communes)
+    with stable.running(ROUTER), _recipients(ground, ends):
+        print(f"… {len(ends)} nodes are open", flush=True)
+        alone, together = asyncio.run(_measure(ground, sender, rounds, burst))
+    messages = len(ends)
     return {
         "circle.recipients": messages,
         "circle.seconds": statistics.median(alone),
@@ -48,20 +53,46 @@ def circle(stable: Stable, *, rounds: int, burst: int) -> dict[str, float]:
     }
 
 
-async def _measure(stable: Stable, rounds: int, burst: int) -> tuple[list[float], float]:
-    ground = stable.ground
-    ends = stable.positions.inbox_ends([PROVINCE, *ground.communes])
-    async with _opened(ground.settings, ends) as (sender, *recipients), asyncio.TaskGroup() as tasks:
-        print(f"… {len(recipients)} nodes are open", flush=True)
+@contextmanager
+def _recipients(ground: Ground, ends: Mapping[OrganisationCode, int]) -> Iterator[None]:
+    """Run the recipients' nodes, divided over a process per core."""
+    places = [f"{code}={end}" for code, end in ends.items()]
+    cores = os.cpu_count() or 1
+    with ExitStack() as stack:
+        log = stack.enter_context((ground.output / "nodes.log").open("wb"))
+        children = [
+            subprocess.Popen(
+                [sys.executable, "-m", "bench.nodes", str(ground.settings.folder), *places[number::cores]],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                start_new_session=True,
+            )
+            for number in range(cores)
+        ]
+        for child in children:
+            # Closes its input, which ends it, and waits until it has.
+            stack.enter_context(child)
+        for child in children:
+            assert child.stdout is not None
+            if child.stdout.readline() != OPEN:
+                raise Unavailable(f"nodes ended before they were open; see {log.name}")
+        yield
+
+
+async def _measure(
+    ground: Ground, place: Mapping[OrganisationCode, int], rounds: int, burst: int
+) -> tuple[list[float], float]:
+    async with opened(ground.settings, place) as (sender,), asyncio.TaskGroup() as tasks:
         rounding = Rounding(sender)
-        following = [tasks.create_task(rounding.follow())]
-        following += [tasks.create_task(_take(node)) for node in recipients]
-        await rounding.send(1)
+        following = tasks.create_task(rounding.follow())
+        for _ in range(2 * rounds):
+            await rounding.send(1)
         alone = [await rounding.send(1) for _ in range(rounds)]
         print(f"… one broadcast {', '.join(f'{seconds:.2f}' for seconds in alone)} s", flush=True)
         together = await rounding.send(burst)
-        for task in following:
-            task.cancel()
+        following.cancel()
     return alone, together
 
 
@@ -106,25 +137,3 @@ class Rounding:
                     self._open.discard(message_id)
             if not self._open:
                 self._answered.set()
-
-
-async def _take(node: Node) -> None:
-    """Read an inbox for ever, and attest the hand-over of every document."""
-    async for entries in node.inbox.follow():
-        if any(isinstance(entry, Document) for entry in entries):
-            await node.taker.take(node.journal.deliveries(waiting=True), node.directory.current())
-
-
-@asynccontextmanager
-async def _opened(settings: Settings, ends: Mapping[OrganisationCode, int]) -> AsyncIterator[Sequence[Node]]:
-    """Open a node per organisation, a few at a time, to read its inbox on from the present end."""
-    limit = asyncio.Semaphore(_OPENED_TOGETHER)
-    async with AsyncExitStack() as stack:
-
-        async def opened(code: OrganisationCode, end: int) -> Node:
-            async with limit:
-                node = await stack.enter_async_context(Node.open(settings, code))
-            node.journal.set_position(inbox_topic(code), end)
-            return node
-
-        yield await asyncio.gather(*(opened(code, end) for code, end in ends.items()))

@@ -3,7 +3,7 @@
 import json
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime
 from itertools import chain
 
@@ -174,5 +174,6 @@ def _canonical(*contents: tuple[Organisation, ...] | tuple[Group, ...] | tuple[E
             case _:
                 raise TypeError(f"got {type(value).__name__}, expected a moment, a day or a digest")
 
-    rows = [[astuple(each) for each in part] for part in contents]
+    # Not `astuple`, which copies every value first: each command of a node reads the directory.
+    rows = [[[getattr(each, name.name) for name in fields(each)] for each in part] for part in contents]
     return json.dumps(rows, default=text, ensure_ascii=False, separators=(",", ":")).encode()
