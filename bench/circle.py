@@ -5,16 +5,16 @@ machines: here they share a process per core with each other, and the cores with
 """
 
 import asyncio
-import os
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 from axis.apps.node import Node
+from axis.apps.workers import worker_count
 from axis.core.addressing import OrganisationCode
 from axis.core.consignment import State
 from axis.core.envelope import MessageId, Urgency
@@ -26,7 +26,11 @@ from bench.ground import PROVINCE, Ground
 from bench.nodes import OPEN, opened
 
 _SECONDS: Final = 120.0
+_STOP_SECONDS: Final = 20.0
+_LOOK_SECONDS: Final = 1.0
 _CONTENT: Final = b"%PDF-1.7\n" + bytes(range(256)) * 4
+
+Nodes = subprocess.Popen[str]
 
 
 def circle(stable: Stable, *, rounds: int, burst: int) -> dict[str, float]:
@@ -39,10 +43,11 @@ def circle(stable: Stable, *, rounds: int, burst: int) -> dict[str, float]:
         burst: documents that go round at once.
     """
     ground = stable.ground
-    sender, ends = stable.positions.inbox_ends([PROVINCE]), stable.positions.inbox_ends(ground.communes)
-    with stable.running(ROUTER), _recipients(ground, ends):
-        print(f"… {len(ends)} nodes are open", flush=True)
-        alone, together = asyncio.run(_measure(ground, sender, rounds, burst))
+    with stable.running(ROUTER):
+        sender, ends = stable.positions.inbox_ends([PROVINCE]), stable.positions.inbox_ends(ground.communes)
+        with _recipients(ground, ends) as children:
+            print(f"… {len(ends)} nodes are open", flush=True)
+            alone, together = asyncio.run(_measure(ground, sender, children, rounds, burst))
     messages = len(ends)
     return {
         "circle.recipients": messages,
@@ -54,46 +59,68 @@ def circle(stable: Stable, *, rounds: int, burst: int) -> dict[str, float]:
 
 
 @contextmanager
-def _recipients(ground: Ground, ends: Mapping[OrganisationCode, int]) -> Iterator[None]:
-    """Run the recipients' nodes, divided over a process per core."""
+def _recipients(ground: Ground, ends: Mapping[OrganisationCode, int]) -> Iterator[Sequence[Nodes]]:
+    """Run the recipients' nodes, divided over as many processes as a router has here.
+
+    Raises:
+        Unavailable: some ended before they were open, or did not end in order.
+    """
     places = [f"{code}={end}" for code, end in ends.items()]
-    cores = os.cpu_count() or 1
-    with ExitStack() as stack:
-        log = stack.enter_context((ground.output / "nodes.log").open("wb"))
+    share = min(worker_count(0), len(places))
+    with (ground.output / "nodes.log").open("wb") as log:
         children = [
             subprocess.Popen(
-                [sys.executable, "-m", "bench.nodes", str(ground.settings.folder), *places[number::cores]],
+                [sys.executable, "-m", "bench.nodes", str(ground.settings.folder), *places[number::share]],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
                 start_new_session=True,
             )
-            for number in range(cores)
+            for number in range(share)
         ]
+    try:
+        if not all(child.stdout and child.stdout.readline() == OPEN for child in children):
+            raise Unavailable(f"nodes ended before they were open; see {ground.output}")
+        yield children
         for child in children:
-            # Closes its input, which ends it, and waits until it has.
-            stack.enter_context(child)
+            if child.stdin is not None:
+                child.stdin.close()
+        if any(child.wait(_STOP_SECONDS) for child in children):
+            raise Unavailable(f"nodes did not end in order; see {ground.output}")
+    finally:
         for child in children:
-            assert child.stdout is not None
-            if child.stdout.readline() != OPEN:
-                raise Unavailable(f"nodes ended before they were open; see {log.name}")
-        yield
+            # Closes what is open of it, and waits.
+            with child:
+                child.kill()
 
 
 async def _measure(
-    ground: Ground, place: Mapping[OrganisationCode, int], rounds: int, burst: int
+    ground: Ground,
+    place: Mapping[OrganisationCode, int],
+    children: Sequence[Nodes],
+    rounds: int,
+    burst: int,
 ) -> tuple[list[float], float]:
     async with opened(ground.settings, place) as (sender,), asyncio.TaskGroup() as tasks:
         rounding = Rounding(sender)
-        following = tasks.create_task(rounding.follow())
+        beside = [tasks.create_task(rounding.follow()), tasks.create_task(_watch(children))]
         for _ in range(2 * rounds):
             await rounding.send(1)
         alone = [await rounding.send(1) for _ in range(rounds)]
         print(f"… one broadcast {', '.join(f'{seconds:.2f}' for seconds in alone)} s", flush=True)
         together = await rounding.send(burst)
-        following.cancel()
+        for task in beside:
+            task.cancel()
     return alone, together
+
+
+async def _watch(children: Sequence[Nodes]) -> None:
+    """Raise when nodes have ended: nobody would answer for them."""
+    while True:
+        if any(child.poll() is not None for child in children):
+            raise Unavailable("nodes ended while documents were on their way; see nodes.log")
+        await asyncio.sleep(_LOOK_SECONDS)
 
 
 class Rounding:
@@ -111,7 +138,6 @@ class Rounding:
             TimeoutError: some receipts did not come.
         """
         began = time.monotonic()
-        self._answered.clear()
         draft = Draft(
             "Về việc phòng, chống bão",
             BROADCAST,
@@ -120,6 +146,7 @@ class Rounding:
         )
         submissions = [await self._sender.publisher.prepare(draft) for _ in range(count)]
         self._open = {each.message_id for each in submissions}
+        self._answered.clear()
         for submission in submissions:
             await self._sender.publisher.append(submission)
         async with asyncio.timeout(_SECONDS):

@@ -16,6 +16,7 @@ from axis.consumers.inbox import Document
 from axis.core.addressing import OrganisationCode
 from axis.core.topics import inbox_topic
 from axis.settings import Settings
+from axis.telemetry.logs import configure_logs
 from bench.lifeline import when_input_ends
 
 OPEN: Final = "open\n"
@@ -57,6 +58,7 @@ async def main() -> None:
         "places", type=_place, nargs="+", help="an organisation, and where its inbox is read on"
     )
     arguments = parser.parse_args()
+    configure_logs()
     stopping = asyncio.Event()
     when_input_ends(stopping.set)
     async with opened(settings_file.load(arguments.folder), dict(arguments.places)) as nodes:

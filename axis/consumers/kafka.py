@@ -265,10 +265,10 @@ class PartitionReader:
     def follow(self, starts: Mapping[PartitionId, int]) -> AsyncIterator[Sequence[Record]]:
         """Do the same, for who asks this reader nothing else: the broker holds each request for seconds.
 
-        That spares both where mostly nothing comes; empty batches come as seldom. Whatever else is asked meanwhile waits
-        behind it. Ends where a position is kept no more, so that nobody misses in silence what was removed.
+        That spares both where mostly nothing comes. Whatever else is asked meanwhile waits behind it. Ends where a
+        position is kept no more, so that nobody misses in silence what was removed.
         """
-        return self._read(starts, self._patience_ms, self._patience_ms, moves=False)
+        return self._read(starts, _POLL_MS, self._patience_ms, moves=False)
 
     async def _read(
         self, starts: Mapping[PartitionId, int], wait_ms: int, fetch_wait_ms: int, *, moves: bool = True

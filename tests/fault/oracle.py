@@ -43,12 +43,12 @@ from axis.settings import Settings
 from axis.testing.broker import ADMIN_NAME
 from tests.fault.history import HandedOver, History, Place, Statement, Submitted
 from tests.fault.verdict import ALTERED, FOREIGN, INBOXES, UNKNOWN, judge
-from tests.waiting import until
 
 GROUP: Final = "axis-router"
 LANES: Final = (SUBMISSIONS_EXPRESS, SUBMISSIONS_STANDARD)
 _READ_SECONDS: Final = 60.0
 _LOOK_SECONDS: Final = 0.1
+_ASKED_SECONDS: Final = 3.0
 _UNSETTLED: Final = frozenset(
     {
         KafkaError.NOT_COORDINATOR,
@@ -117,8 +117,16 @@ class Oracle:
 
     def wait_until_routed(self, seconds: float = 60.0) -> None:
         """Return when the router's positions stand at the ends of the lanes."""
-        with self._asking() as (admin, consumer):
-            until(lambda: not any(_lag(admin, consumer).values()), "everything is routed", seconds)
+        deadline = time.monotonic() + seconds
+        while True:
+            # Others after a while: one that asks about the group has found its coordinator for good.
+            with self._asking() as (admin, consumer):
+                ask_until = time.monotonic() + _ASKED_SECONDS
+                while time.monotonic() < ask_until:
+                    if not any((lag := _lag(admin, consumer)).values()):
+                        return
+                    assert time.monotonic() < deadline, f"not routed within {seconds:g} s: {lag}"
+                    time.sleep(_LOOK_SECONDS)
 
     @contextmanager
     def _asking(self) -> Iterator[tuple[AdminClient, Consumer]]:

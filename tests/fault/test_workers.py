@@ -134,11 +134,14 @@ async def test_workers_outlive_a_killed_command_only_to_finish(
     await assert_both_hold(oracle)
 
 
-async def test_a_signal_to_all_of_them_is_heard_once(site: Installation, tmp_path: Path) -> None:
-    """Ctrl-C at a terminal reaches every process: all end in order, with 0."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_to_all_of_them_is_heard_once(
+    site: Installation, tmp_path: Path, number: signal.Signals
+) -> None:
+    """Ctrl-C at a terminal, or a supervisor that tells every process: all end in order, with 0."""
     async with router_command(site.settings, tmp_path / "log", workers=2) as command:
         pids = command.workers()
-        command.send(signal.SIGINT)
+        command.send(number)
         assert await command.ended() == 0
     assert gone(pids)
     assert command.statuses() == [0, 0]

@@ -26,8 +26,8 @@ _SERVER = (
     "-XX:+UseSerialGC",
     "-XX:-UsePerfData",
     "-XX:+ExitOnOutOfMemoryError",
-    # Kafka puts each PEM key into a key store that never leaves its memory. Stretching a password for it, once for each
-    # listener, protects nothing there and is a fifth of the processor time of a start.
+    # Kafka puts each PEM key into a key store that never leaves its memory. Stretching a password for it, for each
+    # listener, protects nothing there and is a good part of a start's work.
     "-Dkeystore.pkcs12.keyPbeIterationCount=1",
 )
 SHORT_LIVED = ("-XX:TieredStopAtLevel=1",)
@@ -75,7 +75,10 @@ class Runtime:
             properties: its configuration file.
             short_lived: whether a quick start matters more than throughput.
         """
-        jvm = (*_SERVER, *SHORT_LIVED) if short_lived else _SERVER
+        # A report of its crash belongs beside its log; by itself, Java writes it where the command was run.
+        jvm = (*_SERVER, f"-XX:ErrorFile={properties.with_name('hs_err_pid%p.log')}")
+        if short_lived:
+            jvm = (*jvm, *SHORT_LIVED)
         if self.recording:
             jvm = (*jvm, f"-XX:ArchiveClassesAtExit={self.archive}")
         return self._command(jvm, "kafka.Kafka", str(properties))

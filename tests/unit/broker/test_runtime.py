@@ -36,3 +36,9 @@ def test_a_recorder_writes_an_archive_and_reads_none(runtime: Runtime, tmp_path:
     recorder = runtime.recorder(tmp_path / "new.jsa")
     assert archive_options(recorder) == [f"-XX:ArchiveClassesAtExit={tmp_path / 'new.jsa'}"]
     assert archive_options(replace(recorder, recording=False)) == []
+
+
+def test_the_report_of_a_crash_lies_beside_the_log(runtime: Runtime, tmp_path: Path) -> None:
+    """Not in the folder in which somebody happened to run a command."""
+    command = runtime.server(tmp_path / "node-1" / "server.properties", short_lived=False)
+    assert f"-XX:ErrorFile={tmp_path / 'node-1' / 'hs_err_pid%p.log'}" in command
