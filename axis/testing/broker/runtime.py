@@ -76,11 +76,11 @@ class Runtime:
             short_lived: whether a quick start matters more than throughput.
         """
         # A report of its crash belongs beside its log; by itself, Java writes it where the command was run.
-        jvm = (*_SERVER, f"-XX:ErrorFile={properties.with_name('hs_err_pid%p.log')}")
+        jvm = [*_SERVER, f"-XX:ErrorFile={properties.with_name('hs_err_pid%p.log')}"]
         if short_lived:
-            jvm = (*jvm, *SHORT_LIVED)
+            jvm += SHORT_LIVED
         if self.recording:
-            jvm = (*jvm, f"-XX:ArchiveClassesAtExit={self.archive}")
+            jvm.append(f"-XX:ArchiveClassesAtExit={self.archive}")
         return self._command(jvm, "kafka.Kafka", str(properties))
 
     def format(self, cluster_id: str, properties: Sequence[Path]) -> None:
