@@ -11,17 +11,27 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # its document
 
 from axis.connection import connect_as
 from axis.testing.broker import Broker
+from tests.waiting import until
 
 WARD = "H56.14812"
 WAIT_SECONDS = 30.0
 
 
 def create_topic(broker: Broker, name: str, partitions: int = 1) -> str:
-    """Creates a topic with a unique name and returns the name once it exists."""
+    """Creates a topic with a unique name and returns the name once every node knows it: all of them must be up."""
     topic = f"{name}.{uuid4().hex[:8]}"
-    admin = AdminClient(broker.librdkafka_settings())
+    settings = broker.librdkafka_settings()
+    admin = AdminClient(settings)
     admin.create_topics([NewTopic(topic, partitions)])[topic].result(WAIT_SECONDS)
+    for address in broker.bootstrap_servers.split(","):
+        # A node answers for itself, and hears of a topic a moment after the controller has made it.
+        node = AdminClient({**settings, "bootstrap.servers": address})
+        until(lambda: _is_known(node, topic), f"{address} knows the topic", WAIT_SECONDS)  # noqa: B023 - called at once
     return topic
+
+
+def _is_known(node: AdminClient, topic: str) -> bool:
+    return bool(node.list_topics(topic, timeout=WAIT_SECONDS).topics[topic].partitions)
 
 
 async def publish(broker: Broker, topic: str, *values: bytes, commit: bool = True) -> None:
