@@ -131,7 +131,7 @@ def load_directory(folder: Path, enrolment: Path | None = None) -> Directory:
 def _look(folder: Path, enrolment: Path | None) -> tuple[tuple[str, int, int, int, int] | None, ...]:
     """Return what tells one state of the files from another without reading them."""
     try:
-        # A node looks every second for as long as it runs; `Path.glob` takes ten times as long.
+        # A node looks every second for as long as it runs, and `Path.glob` is slower.
         paths = [folder / name for name in sorted(os.listdir(folder)) if name.endswith(".toml")]  # noqa: PTH208
     except OSError:  # the reading that follows reports it
         paths = []

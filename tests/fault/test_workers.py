@@ -349,7 +349,7 @@ async def test_the_working_folder_may_be_gone(site: Installation, tmp_path: Path
     assert str(tmp_path / f"{site.settings.node}.pem") in ran.stderr
 
 
-@pytest.mark.parametrize(("workers", "closed"), [(1, "2>&-"), (2, "<&- >&- 2>&-")])
+@pytest.mark.parametrize(("workers", "closed"), [(1, "2>&-"), (2, "2>&-"), (2, "<&- >&- 2>&-")])
 async def test_a_closed_standard_error_ends_nothing(
     site: Installation, tmp_path: Path, workers: int, closed: str
 ) -> None:
