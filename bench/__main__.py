@@ -58,7 +58,9 @@ SECTIONS: Final[Mapping[str, Section]] = {
         stable, count=scale.documents, broadcasts=scale.broadcasts, rounds=scale.rounds
     ),
     "latency": lambda stable, scale: latency.latency(stable, seconds=scale.seconds, rounds=scale.rounds),
-    "express": lambda stable, scale: latency.express(stable, seconds=scale.seconds, backlog=scale.backlog),
+    "express": lambda stable, scale: latency.express(
+        stable, seconds=scale.seconds / 2, backlog=scale.backlog, rounds=scale.rounds
+    ),
     "circle": lambda stable, scale: circle.circle(stable, rounds=2 * scale.rounds, burst=scale.burst),
     "attachment": lambda stable, _: attachment.attachment(stable),
 }

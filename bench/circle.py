@@ -75,7 +75,7 @@ def _recipients(ground: Ground, ends: Mapping[OrganisationCode, int]) -> Iterato
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
-                start_new_session=True,
+                process_group=0,
             )
             for number in range(share)
         ]

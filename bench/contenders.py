@@ -193,9 +193,10 @@ def cpu_seconds(process: psutil.Process) -> float:
 
 
 def _started(command: list[str], log: IO[bytes]) -> "subprocess.Popen[bytes]":
-    # The child ends with its input, so also when this program is killed. A session of its own keeps Ctrl-C from it.
+    # The child ends with its input, so also when this program is killed. A process group of its own keeps Ctrl-C from it;
+    # in a session of its own Linux would share processors out between it and the broker whatever either asks for.
     return subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, process_group=0
     )
 
 

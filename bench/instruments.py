@@ -15,6 +15,7 @@ from confluent_kafka import (
     ConsumerGroupState,
     ConsumerGroupTopicPartitions,
     KafkaError,
+    KafkaException,
     Producer,
     TopicPartition,
 )
@@ -30,6 +31,7 @@ from bench.ground import Ground
 
 _ANSWER_SECONDS: Final = 10.0
 _LOOK_SECONDS: Final = 0.02
+_READ_SECONDS: Final = 0.05
 # When the broker is stopped at the end, librdkafka would report each refused connection on the terminal.
 _QUIET: Final = {"log_level": 0}
 Place = tuple[str, int]
@@ -120,12 +122,21 @@ class Positions:
         """
         give_up_at = time.monotonic() + deadline_seconds
         while time.monotonic() < give_up_at:
-            answer = self._admin.describe_consumer_groups([group])[group].result(_ANSWER_SECONDS)
-            held = [len(each.assignment.topic_partitions) for each in answer.members]
-            if answer.state is ConsumerGroupState.STABLE and len(held) == count and all(held):
+            if self._settled(group, count):
                 return
             time.sleep(_LOOK_SECONDS)
         raise Unavailable(f"group {group} has not settled with {count} members")
+
+    def _settled(self, group: str, count: int) -> bool:
+        try:
+            answer = self._admin.describe_consumer_groups([group])[group].result(_ANSWER_SECONDS)
+        except KafkaException as error:
+            # A coordinator that still reads what it knows of its groups says so.
+            if not error.args[0].retriable():
+                raise
+            return False
+        held = [len(each.assignment.topic_partitions) for each in answer.members]
+        return answer.state is ConsumerGroupState.STABLE and len(held) == count and all(held)
 
     def skip_to_end(self, group: str) -> None:
         """Let a group that has no member begin at the present ends."""
@@ -170,7 +181,8 @@ class Positions:
 class Arrivals:
     """Reads inboxes (committed records only) in a thread of its own and notes when each copy could be read.
 
-    A context manager; reading begins at the ends of the inboxes.
+    A context manager; reading begins at the ends of the inboxes. Its block begins when the broker was asked for all of
+    them: before that, copies would wait for the reader.
     """
 
     def __init__(self, ground: Ground, inboxes: Iterable[str]) -> None:
@@ -181,10 +193,12 @@ class Arrivals:
                 "enable.auto.commit": False,
                 "isolation.level": "read_committed",
                 "fetch.wait.max.ms": 500,
+                "enable.partition.eof": True,
             }
         )
         self._inboxes = list(inboxes)
         self._stopping = threading.Event()
+        self._reading = threading.Event()
         self._thread = threading.Thread(target=self._read, name="arrivals", daemon=True)
         self.at: dict[tuple[str | None, bytes | None], float] = {}
 
@@ -195,9 +209,15 @@ class Arrivals:
             request.append(TopicPartition(topic, 0, end))
         self._consumer.assign(request)
         self._thread.start()
+        if not self._reading.wait(_ANSWER_SECONDS):
+            self._close()
+            raise Unavailable(f"the inboxes cannot be read within {_ANSWER_SECONDS:g} s")
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def _close(self) -> None:
         self._stopping.set()
         self._thread.join()
         self._consumer.close()
@@ -223,10 +243,18 @@ class Arrivals:
             time.sleep(_LOOK_SECONDS)
 
     def _read(self) -> None:
+        unread = set(self._inboxes)
         while not self._stopping.is_set():
-            for message in self._consumer.consume(500, 0.05):
-                if message.error() is None:
-                    self.at.setdefault((message.topic(), message.key()), time.monotonic())
+            # One at a time: whoever asks for several is kept waiting until there are so many.
+            message = self._consumer.poll(_READ_SECONDS)
+            if message is None:
+                continue
+            if (error := message.error()) is None:
+                self.at.setdefault((message.topic(), message.key()), time.monotonic())
+            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the library's public name for it
+                unread.discard(message.topic() or "")
+                if not unread:
+                    self._reading.set()
 
 
 def _options(ground: Ground) -> dict[str, str | int | float | bool]:

@@ -1,6 +1,7 @@
 """What the embedded broker promises besides what every back end does."""
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -69,6 +70,16 @@ async def test_serves_elsewhere_when_its_ports_were_taken(pki: DevelopmentPki, t
     finally:
         for holder in holders:
             holder.close()
+
+
+def test_a_broker_is_scheduled_with_its_owner_and_not_interrupted_with_it(
+    pki: DevelopmentPki, tmp_path: Path
+) -> None:
+    """In its owner's session, where a nicer router gives way to it; Ctrl-C goes to a process group, and that is its own."""
+    with EmbeddedBroker(tmp_path, pki, short_lived=True) as broker:
+        pid = broker.pid(1)
+        assert os.getsid(pid) == os.getsid(0)
+        assert os.getpgid(pid) != os.getpgid(0)
 
 
 def test_refuses_a_directory_of_another_number_of_nodes(pki: DevelopmentPki, tmp_path: Path) -> None:

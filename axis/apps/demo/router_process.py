@@ -40,13 +40,13 @@ class RouterProcess:
         command = [sys.executable, *_COMMAND, str(self._folder)]
         with self.log.open("ab") as output:
             self._output_from = output.tell()
-            # Its own session: an interrupt at the terminal reaches the demo, which then stops the router in order.
+            # Its own process group: an interrupt at the terminal reaches the demo, which then stops the router in order.
             self._leash = subprocess.Popen(
                 [sys.executable, "-I", leash.__file__, str(_GRACE_SECONDS), *command],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=output,
-                start_new_session=True,
+                process_group=0,
             )
         assert self._leash.stdout is not None  # noqa: S101 - a pipe was asked for
         self.pid = int(self._leash.stdout.readline())

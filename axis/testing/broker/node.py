@@ -36,13 +36,15 @@ class Node:
         if log.exists():
             log.replace(log.with_name(log.name + ".1"))
         with log.open("wb") as output:
-            # Its own session: an interrupt at the terminal reaches the owner, who then stops the node in order.
+            # Its own process group: an interrupt at the terminal reaches the owner, who then stops the node in order.
+            # Not a session: Linux shares processors out by session first (`sched_autogroup_enabled`), and a router
+            # beside it in the owner's could not give way to it by being nicer.
             self._leash = subprocess.Popen(
                 [sys.executable, "-I", str(_LEASH), str(GRACE_SECONDS), *command],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=output,
-                start_new_session=True,
+                process_group=0,
                 pass_fds=(lock,),
             )
         if self._leash.stdout is None or self._leash.stdin is None:
