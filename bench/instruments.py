@@ -181,7 +181,7 @@ class Positions:
 class Arrivals:
     """Reads inboxes (committed records only) in a thread of its own and notes when each copy could be read.
 
-    A context manager; reading begins at the ends of the inboxes. Its block begins when the broker was asked for all of
+    A context manager; reading begins at the ends of the inboxes. Its block begins when the broker has answered for each of
     them: before that, copies would wait for the reader.
     """
 
@@ -203,6 +203,14 @@ class Arrivals:
         self.at: dict[tuple[str | None, bytes | None], float] = {}
 
     def __enter__(self) -> Self:
+        try:
+            self._begin()
+        except BaseException:
+            self._close()
+            raise
+        return self
+
+    def _begin(self) -> None:
         request = []
         for topic in self._inboxes:
             _, end = self._consumer.get_watermark_offsets(TopicPartition(topic, 0), _ANSWER_SECONDS)
@@ -210,16 +218,15 @@ class Arrivals:
         self._consumer.assign(request)
         self._thread.start()
         if not self._reading.wait(_ANSWER_SECONDS):
-            self._close()
-            raise Unavailable(f"the inboxes cannot be read within {_ANSWER_SECONDS:g} s")
-        return self
+            raise Unavailable(f"some inboxes cannot be read within {_ANSWER_SECONDS:g} s")
 
     def __exit__(self, *_: object) -> None:
         self._close()
 
     def _close(self) -> None:
         self._stopping.set()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
         self._consumer.close()
 
     def missing(self, documents: Iterable[Signed]) -> int:
@@ -249,12 +256,14 @@ class Arrivals:
             message = self._consumer.poll(_READ_SECONDS)
             if message is None:
                 continue
-            if (error := message.error()) is None:
+            error = message.error()
+            if error is None:
                 self.at.setdefault((message.topic(), message.key()), time.monotonic())
-            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the library's public name for it
-                unread.discard(message.topic() or "")
-                if not unread:
-                    self._reading.set()
+            elif error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - the library's public name for it
+                continue
+            unread.discard(message.topic() or "")
+            if not unread:
+                self._reading.set()
 
 
 def _options(ground: Ground) -> dict[str, str | int | float | bool]:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from axis.core.envelope import Urgency
+from axis.errors import Unavailable
 from bench.contenders import FLOOR, ROUTER, Contender, MemoryWatch, Running, Stable
 from bench.documents import Signed
 from bench.instruments import Arrivals
@@ -15,6 +16,8 @@ from bench.instruments import Arrivals
 DOCUMENTS_PER_SECOND: Final = 50.0
 _ARRIVE_SECONDS: Final = 60.0
 _DRAIN_SECONDS: Final = 240.0
+_LEAST_DOCUMENTS: Final = 10
+"""Beside a backlog, for percentiles to mean anything at all."""
 
 
 def latency(stable: Stable, *, seconds: float, rounds: int) -> dict[str, float]:
@@ -68,9 +71,9 @@ def express(stable: Stable, *, seconds: float, backlog: int, rounds: int) -> dic
             beside += passed.values()
             waited.append(drained_in)
             rises_mb.append(rise_mb)
-            print(
-                f"… express p99 {percentiles(passed.values())[2]:.1f} ms, {len(passed)} documents", flush=True
-            )
+            print(f"… {len(passed)} express documents beside a backlog", flush=True)
+    if len(beside) < _LEAST_DOCUMENTS:
+        raise Unavailable(f"the backlogs were gone when {len(beside)} express documents had been submitted")
     idle, busy = percentiles(alone), percentiles(beside)
     with stable.running(ROUTER) as running, MemoryWatch(*running.processes) as memory:
         waiting = stable.authors.write(2 * backlog)

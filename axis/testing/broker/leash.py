@@ -39,6 +39,8 @@ def _end_after_parent(child: subprocess.Popen[bytes], grace_seconds: float) -> N
 def main() -> int:
     """Runs the command until it ends or the parent is gone; returns the exit status."""
     grace_seconds, command = float(sys.argv[1]), sys.argv[2:]
+    # The kernel sends it to a group that loses its parent while a member is stopped: the end is to be in order even then.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     child = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
