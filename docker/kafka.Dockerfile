@@ -3,7 +3,7 @@
 # KafkaDockerWrapper that is in the broker's jar.
 #
 # The build context is the directory of the jars; docker/kafka_image.sh finds it:
-#   docker build --file docker/kafka.Dockerfile --tag apache/kafka:4.3.1 <directory of the jars>
+#   docker build --file docker/kafka.Dockerfile --tag apache/kafka:4.2.1 <directory of the jars>
 ARG BASE=eclipse-temurin:17-jre
 FROM ${BASE}
 

@@ -1,7 +1,7 @@
 """The router role: joins the group, runs one task per partition number it owns, lets go on rebalance and on stop."""
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -28,7 +28,7 @@ from axis.core.topics import (
     ROUTER_STATE,
     inbox_topic,
 )
-from axis.errors import Bilingual, ConfigurationError
+from axis.errors import AxisError, Bilingual, ConfigurationError, Unavailable
 from axis.ports import PartitionId, Transaction
 from axis.producers.kafka import KafkaTransaction
 from axis.settings import Settings, config_hash
@@ -41,6 +41,7 @@ from axis.telemetry.metrics import Metrics
 
 GROUP: Final = "axis-router"
 _LOOK_SECONDS: Final = 0.2
+_POSITION_SECONDS: Final = 5.0
 
 NewTransaction = Callable[[int], Transaction]
 
@@ -116,7 +117,7 @@ class Router:
         store = self.new_decisions(self._store_path(), identity)
         try:
             async with PartitionReader(connection) as changelog_reader:
-                reader = GroupReader(connection, list(LANES.values()), GROUP, self._revoke)
+                reader = GroupReader(connection, list(LANES.values()), GROUP, self._revoke, self._committed)
                 directory = wiring.directory(self.settings)
                 self._observer = RouterObserver(metrics, health, wiring.clock(), directory)
                 with PriorityWorkbench() as bench:
@@ -224,6 +225,29 @@ class Router:
                 with bound_contextvars(partition=number):
                     self._running[number] = (task, group.create_task(task.run()))
         self._observer.owns(self._running)
+
+    async def _committed(self, places: Collection[PartitionId]) -> Mapping[PartitionId, int]:
+        """Return the positions, once no transaction can move them any more (`require_stable` of KIP-447).
+
+        When a task asks, the transactions of its earlier incarnations have ended. One whose markers the brokers have lost
+        keeps its positions undecided: its records would be decided along with the first ones of this incarnation.
+
+        Raises:
+            Unavailable: a transaction stays undecided, or the group's coordinator does not answer.
+        """
+        admin = wiring.topic_admin(self.settings, self.settings.node, timeout_seconds=_POSITION_SECONDS)
+        try:
+            return await asyncio.to_thread(admin.committed, GROUP, places, settled=True)
+        except AxisError as error:
+            told = Bilingual.of(error)
+            raise Unavailable(
+                Bilingual(
+                    f"chưa chắc chắn vị trí của nhóm {GROUP}: {told.vietnamese}. Nếu các broker vẫn trả lời thì có một giao dịch"
+                    " chưa ngã ngũ: docs/runbooks/transactions-failing.md",
+                    f"the positions of group {GROUP} are not certain: {told}. Where the brokers do answer, a transaction is"
+                    " undecided: docs/runbooks/transactions-failing.md",
+                )
+            ) from error
 
     async def _revoke(self, places: Collection[PartitionId]) -> None:
         await self._stop_tasks({place.partition for place in places})

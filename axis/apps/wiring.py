@@ -81,10 +81,10 @@ def blobs(settings: Settings) -> BlobStore:
     return open_store(settings.blobs, base=settings.folder)
 
 
-def topic_admin(settings: Settings, code: str) -> TopicAdmin:
-    """Return the administration of topics, as one client identity."""
+def topic_admin(settings: Settings, code: str, timeout_seconds: float = 30.0) -> TopicAdmin:
+    """Return the administration of topics, as one client identity; each request has that deadline."""
     broker = settings.broker
-    return TopicAdmin(broker.bootstrap_servers, broker.authority, broker.credential(code))
+    return TopicAdmin(broker.bootstrap_servers, broker.authority, broker.credential(code), timeout_seconds)
 
 
 @cache

@@ -36,6 +36,7 @@ bound_batches()
 _log = structlog.stdlib.get_logger(__name__)
 
 Revoke = Callable[[Collection[PartitionId]], Awaitable[None]]
+Committed = Callable[[Collection[PartitionId]], Awaitable[Mapping[PartitionId, int]]]
 
 
 class GroupReader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has no types
@@ -45,17 +46,21 @@ class GroupReader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka h
         connection: how to reach Kafka.
         topics: what to read; partition *i* of all of them always goes to the same member (range assignment).
         group: the consumer group.
-        on_revoke: called with partitions that are about to go; the rebalance waits for it. It must not raise.
+        revoke: called with partitions that are about to go; the rebalance waits for it. It must not raise.
+        committed: tells the group's positions, where it has any; fails while a transaction may still move one.
 
     Attributes:
         changed: set when the assignment changed.
         joined: whether it has an assignment now, be it an empty one.
     """
 
-    def __init__(self, connection: Connection, topics: Sequence[str], group: str, on_revoke: Revoke) -> None:
+    def __init__(
+        self, connection: Connection, topics: Sequence[str], group: str, revoke: Revoke, committed: Committed
+    ) -> None:
         self._topics = topics
         self._deadline = connection.request_timeout_seconds * 3
-        self._on_revoke = on_revoke
+        self._revoke = revoke
+        self._committed = committed
         self.changed = asyncio.Event()
         self.joined = False
         self._held: frozenset[PartitionId] = frozenset()
@@ -102,30 +107,30 @@ class GroupReader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka h
 
         To be called after the task's transaction was opened: only then is the committed position final.
         """
+        committed = await self._committed(places)
+        asking = self._consumer.beginning_offsets([_tp(place) for place in places])
+        beginnings: dict[TopicPartition, int] = await _within(asking, self._deadline, "asking beginnings")
         positions: dict[PartitionId, int] = {}
-        tps = [_tp(place) for place in places]
-        beginnings = await _within(self._consumer.beginning_offsets(tps), self._deadline, "asking beginnings")
-        for place, tp in zip(places, tps, strict=True):
-            committed = await _within(self._consumer.committed(tp), self._deadline, "reading a position")
-            position = beginnings[tp] if committed is None else max(committed, beginnings[tp])
-            if committed is not None and committed < position:
+        for tp, beginning in beginnings.items():
+            place = PartitionId(tp.topic, tp.partition)
+            known = committed.get(place, beginning)
+            if known < beginning:
                 _log.error(
                     "submissions_removed",
                     topic=place.topic,
                     partition=place.partition,
-                    offset=committed,
-                    count=position - committed,
+                    offset=known,
+                    count=beginning - known,
                     mend="they were never decided: find out who shortened the lane, and have their senders submit again",
                 )
-            self._consumer.seek(tp, position)
-            positions[place] = position
-        self._consumer.resume(*tps)
+            positions[place] = max(known, beginning)
+            self._consumer.seek(tp, positions[place])
+        self._consumer.resume(*beginnings)
         return positions
 
     def pause(self, places: Collection[PartitionId]) -> None:
         """Stop the flow of partitions that are still assigned."""
-        held = self._consumer.assignment()
-        self._consumer.pause(*held.intersection(map(_tp, places)))
+        self._consumer.pause(*self._consumer.assignment().intersection(map(_tp, places)))
 
     async def take(self, place: PartitionId, limit: int, wait_seconds: float) -> Sequence[Record]:
         """Return up to `limit` records of a partition, in its order; none after the wait.
@@ -192,7 +197,7 @@ class GroupReader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka h
         # The consumer shows the old assignment until it has the new one: starting there would fence who has it next.
         self._held = frozenset()
         self.joined = False
-        await self._on_revoke([PartitionId(tp.topic, tp.partition) for tp in revoked])
+        await self._revoke([PartitionId(tp.topic, tp.partition) for tp in revoked])
         self.changed.set()
 
 
@@ -235,8 +240,7 @@ class PartitionReader:
             Unavailable: the topic does not exist, or may not be seen.
         """
         await _within(self._consumer._client._wait_on_metadata(topic), self._deadline, topic)  # noqa: SLF001
-        numbers = sorted(self._consumer.partitions_for_topic(topic) or ())
-        return [PartitionId(topic, number) for number in numbers]
+        return [PartitionId(topic, each) for each in sorted(self._consumer.partitions_for_topic(topic) or ())]
 
     async def beginning(self, place: PartitionId) -> int:
         """Return the first offset that is still kept."""
@@ -334,13 +338,9 @@ class PartitionReader:
         self, places: Iterable[PartitionId], ends: Mapping[PartitionId, int]
     ) -> dict[PartitionId, int]:
         """Return the positions of those partitions that are not at their ends yet."""
-        positions = {}
-        for place in places:
-            # Control records at the end are never handed out, so the position is asked, not the last record.
-            position = await self._consumer.position(_tp(place))
-            if position < ends[place]:
-                positions[place] = position
-        return positions
+        # Control records at the end are never handed out, so the position is asked, not the last record.
+        positions = {place: await self._consumer.position(_tp(place)) for place in places}
+        return {place: position for place, position in positions.items() if position < ends[place]}
 
 
 def _tp(place: PartitionId) -> TopicPartition:

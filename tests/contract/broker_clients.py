@@ -1,6 +1,8 @@
 """What tests of a broker do on it."""
 
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from uuid import uuid4
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -19,15 +21,25 @@ WAIT_SECONDS = 30.0
 
 def create_topic(broker: Broker, name: str, partitions: int = 1) -> str:
     """Creates a topic with a unique name and returns the name once every node knows it: all of them must be up."""
+    return _create(broker, NewTopic(f"{name}.{uuid4().hex[:8]}", partitions))
+
+
+def create_topic_on(broker: Broker, node: int, name: str) -> str:
+    """Does the same with one partition, of which one node has the only copy."""
     topic = f"{name}.{uuid4().hex[:8]}"
+    return _create(
+        broker, NewTopic(topic, 1, replica_assignment=[[node]], config={"min.insync.replicas": "1"})
+    )
+
+
+def _create(broker: Broker, new: NewTopic) -> str:
     settings = broker.librdkafka_settings()
-    admin = AdminClient(settings)
-    admin.create_topics([NewTopic(topic, partitions)])[topic].result(WAIT_SECONDS)
+    AdminClient(settings).create_topics([new])[new.topic].result(WAIT_SECONDS)
     for address in broker.bootstrap_servers.split(","):
         # A node answers for itself, and hears of a topic a moment after the controller has made it.
         node = AdminClient({**settings, "bootstrap.servers": address})
-        until(lambda: _is_known(node, topic), f"{address} knows the topic", WAIT_SECONDS)  # noqa: B023 - called at once
-    return topic
+        until(lambda: _is_known(node, new.topic), f"{address} knows the topic", WAIT_SECONDS)  # noqa: B023 - called at once
+    return str(new.topic)
 
 
 def _is_known(node: AdminClient, topic: str) -> bool:
@@ -36,6 +48,13 @@ def _is_known(node: AdminClient, topic: str) -> bool:
 
 async def publish(broker: Broker, topic: str, *values: bytes, commit: bool = True) -> None:
     """Writes the values in one transaction, and commits or aborts it."""
+    async with transaction(broker, topic, *values) as producer:
+        await (producer.commit_transaction() if commit else producer.abort_transaction())
+
+
+@asynccontextmanager
+async def transaction(broker: Broker, topic: str, *values: bytes) -> AsyncIterator[AIOKafkaProducer]:
+    """Writes the values in one transaction, which the block is to end."""
     async with AIOKafkaProducer(
         bootstrap_servers=broker.bootstrap_servers,
         security_protocol="SSL",
@@ -45,7 +64,7 @@ async def publish(broker: Broker, topic: str, *values: bytes, commit: bool = Tru
         await producer.begin_transaction()
         for sent in [await producer.send(topic, value) for value in values]:
             await sent
-        await (producer.commit_transaction() if commit else producer.abort_transaction())
+        yield producer
 
 
 async def take(broker: Broker, topic: str, count: int) -> list[bytes]:

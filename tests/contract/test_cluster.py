@@ -13,7 +13,14 @@ from axis.testing.broker import ADMIN_NAME, Broker, EmbeddedBroker, ExternalBrok
 from axis.testing.broker.docker import DockerBroker
 from axis.testing.pki import DevelopmentPki
 from tests.contract.back_ends import IN_DOCKER, chosen, external, in_docker
-from tests.contract.broker_clients import WAIT_SECONDS, create_topic, publish, take
+from tests.contract.broker_clients import (
+    WAIT_SECONDS,
+    create_topic,
+    create_topic_on,
+    publish,
+    take,
+    transaction,
+)
 from tests.waiting import until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.cluster]
@@ -95,6 +102,29 @@ async def test_serves_on_when_a_leader_is_killed(own: OwnBroker) -> None:
     own.restart(leader)
     until(lambda: sorted(partition()[1]) == [1, 2, 3], "the killed node is in sync again", WAIT_SECONDS)
     assert await take(own, topic, 2) == [b"before", b"after"]
+
+
+async def test_a_transaction_ends_on_a_partition_that_was_without_a_leader(own: OwnBroker) -> None:
+    """A commit and an abort reach a partition whose only node was away at the time, as soon as it is back.
+
+    Kafka 4.3.0 and 4.3.1 take such a partition for deleted (KAFKA-20734): what is written there stays undecided, and the
+    producer's next transaction decides it along with itself.
+    """
+    away = 3
+    topic = create_topic_on(own, away, "leaderless")
+    admin = AdminClient(own.librdkafka_settings())
+    async with transaction(own, topic, b"committed") as one, transaction(own, topic, b"aborted") as other:
+        own.kill(away)
+        until(
+            lambda: admin.list_topics(topic, timeout=WAIT_SECONDS).topics[topic].partitions[0].leader == -1,
+            "nobody leads the partition",
+            WAIT_SECONDS,
+        )
+        await one.commit_transaction()
+        await other.abort_transaction()
+    own.restart(away)
+    await publish(own, topic, b"later")
+    assert await take(own, topic, 2) == [b"committed", b"later"]
 
 
 async def test_three_nodes_keep_what_they_hold(embedded: EmbeddedBroker) -> None:

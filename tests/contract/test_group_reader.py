@@ -1,7 +1,7 @@
 """What a router's group member promises about positions, with a real broker."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from uuid import uuid4
 
@@ -10,6 +10,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined] # imported without __all__
 from structlog.testing import capture_logs
 
+from axis.admin.kafka import TopicAdmin
 from axis.connection import connect_as
 from axis.consumers.kafka import GroupReader
 from axis.ports import PartitionId
@@ -44,8 +45,13 @@ async def nothing(_: Collection[PartitionId]) -> None:
 @asynccontextmanager
 async def member(broker: Broker, place: PartitionId, group: str) -> AsyncIterator[GroupReader]:
     """Give a group member to which the partition is assigned; everything must be over in a while."""
-    connection = connect_as(ADMIN_NAME, broker.settings(ADMIN_NAME), "test")
-    reader = GroupReader(connection, [place.topic], group, nothing)
+    settings = broker.settings(ADMIN_NAME)
+    admin = TopicAdmin(settings.bootstrap_servers, settings.authority, settings.credential(ADMIN_NAME))
+
+    async def committed(places: Collection[PartitionId]) -> Mapping[PartitionId, int]:
+        return await asyncio.to_thread(admin.committed, group, places, settled=True)
+
+    reader = GroupReader(connect_as(ADMIN_NAME, settings, "test"), [place.topic], group, nothing, committed)
     await reader.start()
     try:
         async with asyncio.timeout(WAIT_SECONDS):

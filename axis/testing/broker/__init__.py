@@ -1,4 +1,4 @@
-"""A real Apache Kafka 4.3.1 in KRaft mode, three ways, one interface, mTLS always on.
+"""A real Apache Kafka 4.2.1 in KRaft mode, three ways, one interface, mTLS always on.
 
 `EmbeddedBroker` runs child JVMs, `axis.testing.broker.docker.DockerBroker` containers (extra `docker`),
 `ExternalBroker` is told where a broker is; `choose` takes what this machine can run.

@@ -20,7 +20,7 @@ from axis.testing.broker.lock import LOCK_NAME, lock
 from axis.testing.broker.runtime import SHORT_LIVED
 from axis.testing.pki import DevelopmentPki
 
-DEFAULT_IMAGE = "apache/kafka:4.3.1"
+DEFAULT_IMAGE = "apache/kafka:4.2.1"
 """Overridden by `$AXIS_KAFKA_IMAGE`; any image with the jars in /opt/kafka/libs, and Java and `flock` on its path, will do."""
 
 _START_SECONDS = 120.0

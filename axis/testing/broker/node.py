@@ -9,10 +9,11 @@ from os import kill
 from pathlib import Path
 from time import monotonic, sleep
 
-from axis.errors import Bilingual, Unavailable
+from axis.errors import AxisError, Bilingual, ConfigurationError, Unavailable
 
 _LEASH = Path(__file__).with_name("leash.py")
 _STARTED = "Kafka Server started"
+_TOO_NEW = "UnsupportedVersionException: Can't read version"
 _POLL_SECONDS = 0.05
 _LAST_LINES = 15
 
@@ -81,6 +82,7 @@ class Node:
 
         Raises:
             Unavailable: it has ended; shows its last log lines.
+            ConfigurationError: it has ended because a later Kafka wrote its data.
         """
         if not self.running():
             raise self._ended_early()
@@ -107,9 +109,18 @@ class Node:
         self._stdin.close()
         self._stdout.close()
 
-    def _ended_early(self) -> Unavailable:
+    def _ended_early(self) -> AxisError:
         status = self._leash.wait()
         self.wait()
+        if _TOO_NEW in self._log.read_text(encoding="utf-8", errors="replace"):
+            return ConfigurationError(
+                Bilingual(
+                    f"nút Kafka {self._number}: một bản Kafka mới hơn đã ghi {self._log.parent}, bản này không đọc được; hãy dùng"
+                    " lại phiên bản của trục đã ghi thư mục đó, hoặc bắt đầu với thư mục mới",
+                    f"node {self._number}: a later Kafka has written {self._log.parent}, which this one cannot read; go on"
+                    " with the version of the axis that wrote it, or begin with a new folder",
+                )
+            )
         return Unavailable(
             Bilingual(
                 f"nút Kafka {self._number} đã dừng với mã {status}; xem cuối nhật ký của nút dưới đây",

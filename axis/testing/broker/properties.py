@@ -1,6 +1,6 @@
 """The broker's configuration file, one for every back end.
 
-Source of the names: Apache Kafka 4.3 broker configuration. What differs from the defaults has its reason here.
+Source of the names: Apache Kafka 4.2 broker configuration. What differs from the defaults has its reason here.
 """
 
 from pathlib import Path
