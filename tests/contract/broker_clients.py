@@ -34,7 +34,9 @@ def create_topic_on(broker: Broker, node: int, name: str) -> str:
 
 def _create(broker: Broker, new: NewTopic) -> str:
     settings = broker.librdkafka_settings()
-    AdminClient(settings).create_topics([new])[new.topic].result(WAIT_SECONDS)
+    # Kept: without a name of its own it would be gone before it is answered.
+    admin = AdminClient(settings)
+    admin.create_topics([new])[new.topic].result(WAIT_SECONDS)
     for address in broker.bootstrap_servers.split(","):
         # A node answers for itself, and hears of a topic a moment after the controller has made it.
         node = AdminClient({**settings, "bootstrap.servers": address})
