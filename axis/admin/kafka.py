@@ -13,7 +13,6 @@ from time import monotonic, sleep
 from typing import Any, Final, TypeVar
 
 from confluent_kafka import (
-    Consumer,
     IsolationLevel,
     KafkaError,
     KafkaException,
@@ -71,7 +70,6 @@ _DESCRIBING: Final = Bilingual("xem chủ đề (topic)", "describing topic")
 _CREATING: Final = Bilingual("tạo chủ đề (topic)", "creating topic")
 _SETTING: Final = Bilingual("đặt cấu hình của chủ đề (topic)", "setting topic")
 _READING: Final = Bilingual("đọc chủ đề (topic)", "reading")
-_POSITIONS: Final = Bilingual("đọc vị trí của nhóm", "reading the positions of")
 
 _CORRECT: Final = Bilingual(
     "hãy sửa khai báo hoặc quyền của máy khách này", "correct the declaration or the client's rights"
@@ -183,40 +181,6 @@ class TopicAdmin:
         except KafkaException as error:
             raise self._translated(_LISTING, error) from error
         return {name: len(topic.partitions) for name, topic in found.items() if name.startswith(PREFIX)}
-
-    def committed(
-        self, group: str, places: Iterable[PartitionId], *, settled: bool = False
-    ) -> dict[PartitionId, int]:
-        """Return the committed positions of a consumer group; nothing for partitions that it never committed.
-
-        Args:
-            group: its name.
-            places: the partitions.
-            settled: whether a position that an open transaction is about to move is waited for.
-
-        Raises:
-            Unavailable: the cluster does not answer, or a transaction stays open.
-        """
-        # Not AdminClient.list_consumer_group_offsets: librdkafka ends the process with SIGSEGV when the coordinator has
-        # just moved (librdkafka#5040). A consumer that joins nothing asks the same, and asks again by itself.
-        isolation = "read_committed" if settled else "read_uncommitted"
-        consumer = Consumer(
-            {**self._options, "group.id": group, "isolation.level": isolation}, logger=_silent
-        )
-        wanted = [TopicPartition(place.topic, place.partition) for place in places]
-
-        def ask() -> list[TopicPartition]:
-            try:
-                return consumer.committed(wanted, timeout=self._timeout_seconds)
-            except KafkaException as error:
-                raise self._translated(_named(_POSITIONS, group), error) from error
-
-        try:
-            answer = self._until_elected(ask)
-        finally:
-            consumer.close()
-        positions = {PartitionId(tp.topic, tp.partition): tp.offset for tp in answer}
-        return {place: offset for place, offset in positions.items() if offset >= 0}
 
     def offsets(self, places: Iterable[PartitionId], which: datetime | Bound) -> dict[PartitionId, int]:
         """Return an offset of each of these partitions.

@@ -82,9 +82,9 @@ async def reconcile(
         ConfigurationError: a certificate, the directory or the declaration of the topics cannot be used.
         Unavailable: the cluster does not answer, or a transaction stays open for minutes.
     """
-    admin, policy = wiring.topic_admin(settings, client), AcceptancePolicy()
+    policy, positions = AcceptancePolicy(), wiring.group_positions(settings, client, GROUP)
     declaration = topics.load_declaration(settings.folder / "topics.toml")
-    cut = await _make_cut(admin, since, until)
+    cut = await _make_cut(settings, client, since, until)
     verifier, directory = wiring.verifier(settings, policy), wiring.directory(settings).current()
     coverage = Coverage(cut.scope, wiring.clock().now(), _shortened(cut, declaration), since)
     async with PartitionReader(connect_as(client, settings.broker, "audit")) as reader:
@@ -107,8 +107,8 @@ async def reconcile(
         await reading.quarantine()
         await reading.receipts()
         # Settled: what a transaction decided can be read a moment before its positions can.
-        positions = await asyncio.to_thread(admin.committed, GROUP, cut.of(_LANES), settled=True)
-        coverage.positions = {(place.topic, place.partition): offset for place, offset in positions.items()}
+        last = await asyncio.to_thread(positions.committed, cut.of(_LANES), settled=True)
+        coverage.positions = {(place.topic, place.partition): offset for place, offset in last.items()}
         await reading.inboxes()
         return await asyncio.to_thread(reading.comparison.report)
 
@@ -197,7 +197,8 @@ class _Cut:
         return sorted(place.topic for place in self.starts if place.topic.startswith(inbox_topic("")))
 
 
-async def _make_cut(admin: TopicAdmin, since: datetime | None, until: datetime | None) -> _Cut:
+async def _make_cut(settings: Settings, client: str, since: datetime | None, until: datetime | None) -> _Cut:
+    admin, positions = wiring.topic_admin(settings, client), wiring.group_positions(settings, client, GROUP)
     counts = await asyncio.to_thread(admin.partitions)
     missing = [topic for topic in (*_LANES, RECEIPTS, QUARANTINE) if topic not in counts]
     if missing:
@@ -210,7 +211,7 @@ async def _make_cut(admin: TopicAdmin, since: datetime | None, until: datetime |
     lanes = [place for place in places if place.topic in _LANES]
     inboxes = [place for place in places if place.topic.startswith(inbox_topic(""))]
     outputs = [place for place in places if place.topic in {RECEIPTS, QUARANTINE}] + inboxes
-    committed = await asyncio.to_thread(admin.committed, GROUP, lanes)
+    committed = await asyncio.to_thread(positions.committed, lanes)
     ends = await _settled_ends(admin, outputs)
 
     def look() -> _Cut:
@@ -226,9 +227,8 @@ async def _make_cut(admin: TopicAdmin, since: datetime | None, until: datetime |
         scope = {}
         for place in lanes:
             position = committed.get(place, beginnings[place])
-            limit = min(limits[place], position)
             scope[place.topic, place.partition] = LaneScope(
-                starts[place], limit, position, beginnings[place], present[place]
+                starts[place], min(limits[place], position), position, beginnings[place], present[place]
             )
         return _Cut(beginnings, starts, {**ends, **present}, scope)
 

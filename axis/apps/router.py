@@ -1,12 +1,16 @@
 """The router role: joins the group, runs one task per partition number it owns, lets go on rebalance and on stop."""
 
 import asyncio
+import threading
 from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from structlog.contextvars import bound_contextvars
 
+from axis.admin.positions import GroupPositions
 from axis.apps import wiring
 from axis.apps.gauges import BROKER_CHECK, RouterGauges, show_transport_certificate
 from axis.apps.interpreter import tune_interpreter
@@ -28,7 +32,7 @@ from axis.core.topics import (
     ROUTER_STATE,
     inbox_topic,
 )
-from axis.errors import AxisError, Bilingual, ConfigurationError, Unavailable
+from axis.errors import Bilingual, ConfigurationError
 from axis.ports import PartitionId, Transaction
 from axis.producers.kafka import KafkaTransaction
 from axis.settings import Settings, config_hash
@@ -41,7 +45,7 @@ from axis.telemetry.metrics import Metrics
 
 GROUP: Final = "axis-router"
 _LOOK_SECONDS: Final = 0.2
-_POSITION_SECONDS: Final = 5.0
+_MOST_ASKING: Final = 32
 
 NewTransaction = Callable[[int], Transaction]
 
@@ -117,7 +121,8 @@ class Router:
         store = self.new_decisions(self._store_path(), identity)
         try:
             async with PartitionReader(connection) as changelog_reader:
-                reader = GroupReader(connection, list(LANES.values()), GROUP, self._revoke, self._committed)
+                asking = _Asking(wiring.group_positions(self.settings, self.settings.node, GROUP))
+                reader = GroupReader(connection, list(LANES.values()), GROUP, self._revoke, asking.committed)
                 directory = wiring.directory(self.settings)
                 self._observer = RouterObserver(metrics, health, wiring.clock(), directory)
                 with PriorityWorkbench() as bench:
@@ -226,29 +231,6 @@ class Router:
                     self._running[number] = (task, group.create_task(task.run()))
         self._observer.owns(self._running)
 
-    async def _committed(self, places: Collection[PartitionId]) -> Mapping[PartitionId, int]:
-        """Return the positions, once no transaction can move them any more (`require_stable` of KIP-447).
-
-        When a task asks, the transactions of its earlier incarnations have ended. One whose markers the brokers have lost
-        keeps its positions undecided: its records would be decided along with the first ones of this incarnation.
-
-        Raises:
-            Unavailable: a transaction stays undecided, or the group's coordinator does not answer.
-        """
-        admin = wiring.topic_admin(self.settings, self.settings.node, timeout_seconds=_POSITION_SECONDS)
-        try:
-            return await asyncio.to_thread(admin.committed, GROUP, places, settled=True)
-        except AxisError as error:
-            told = Bilingual.of(error)
-            raise Unavailable(
-                Bilingual(
-                    f"chưa chắc chắn vị trí của nhóm {GROUP}: {told.vietnamese}. Nếu các broker vẫn trả lời thì có một giao dịch"
-                    " chưa ngã ngũ: docs/runbooks/transactions-failing.md",
-                    f"the positions of group {GROUP} are not certain: {told}. Where the brokers do answer, a transaction is"
-                    " undecided: docs/runbooks/transactions-failing.md",
-                )
-            ) from error
-
     async def _revoke(self, places: Collection[PartitionId]) -> None:
         await self._stop_tasks({place.partition for place in places})
         self._observer.owns(self._running)
@@ -277,6 +259,28 @@ class Router:
 
     def _changelog_identity(self) -> str:
         return wiring.topic_admin(self.settings, self.settings.node).topic_id(ROUTER_STATE)
+
+
+class _Asking:
+    """Asks for the positions of a task that opens, beside the event loop."""
+
+    def __init__(self, positions: GroupPositions) -> None:
+        self._positions = positions
+        # Of its own: who waits for an undecided transaction keeps nothing else from a thread.
+        self._threads = ThreadPoolExecutor(_MOST_ASKING, "axis-positions")
+
+    async def committed(self, places: Collection[PartitionId]) -> Mapping[PartitionId, int]:
+        """Return the positions that no transaction can move any more.
+
+        When a task asks, the transactions of its earlier incarnations have ended. One that has lost its end on the way
+        (Kafka 4.3.0 and 4.3.1, KAFKA-20734) leaves its positions undecided: the task must not begin at the old ones.
+        """
+        given_up = threading.Event()
+        ask = partial(self._positions.committed, places, settled=True, wanted=lambda: not given_up.is_set())
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, ask)
+        finally:
+            given_up.set()
 
 
 async def _either(*events: asyncio.Event, seconds: float) -> None:

@@ -8,7 +8,9 @@ import structlog
 
 from axis import __version__
 from axis.admin.kafka import TopicAdmin
+from axis.admin.positions import GroupPositions
 from axis.clock import SystemClock
+from axis.connection import librdkafka_options
 from axis.consumers.verify import Verifier
 from axis.core.addressing import OrganisationCode
 from axis.core.digest import sha256
@@ -81,10 +83,16 @@ def blobs(settings: Settings) -> BlobStore:
     return open_store(settings.blobs, base=settings.folder)
 
 
-def topic_admin(settings: Settings, code: str, timeout_seconds: float = 30.0) -> TopicAdmin:
-    """Return the administration of topics, as one client identity; each request has that deadline."""
+def topic_admin(settings: Settings, code: str) -> TopicAdmin:
+    """Return the administration of topics, as one client identity."""
     broker = settings.broker
-    return TopicAdmin(broker.bootstrap_servers, broker.authority, broker.credential(code), timeout_seconds)
+    return TopicAdmin(broker.bootstrap_servers, broker.authority, broker.credential(code))
+
+
+def group_positions(settings: Settings, code: str, group: str) -> GroupPositions:
+    """Return who asks for the positions of a consumer group, as one client identity."""
+    options = librdkafka_options(code, settings.broker) | {"client.id": f"axis-positions-{code}"}
+    return GroupPositions(options, group, settings.broker.request_timeout_seconds * 3)
 
 
 @cache

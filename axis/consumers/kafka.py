@@ -111,8 +111,8 @@ class GroupReader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka h
         asking = self._consumer.beginning_offsets([_tp(place) for place in places])
         beginnings: dict[TopicPartition, int] = await _within(asking, self._deadline, "asking beginnings")
         positions: dict[PartitionId, int] = {}
-        for tp, beginning in beginnings.items():
-            place = PartitionId(tp.topic, tp.partition)
+        for place in places:
+            beginning = beginnings[tp := _tp(place)]
             known = committed.get(place, beginning)
             if known < beginning:
                 _log.error(

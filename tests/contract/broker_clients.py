@@ -55,13 +55,15 @@ async def publish(broker: Broker, topic: str, *values: bytes, commit: bool = Tru
 
 
 @asynccontextmanager
-async def transaction(broker: Broker, topic: str, *values: bytes) -> AsyncIterator[AIOKafkaProducer]:
-    """Writes the values in one transaction, which the block is to end."""
+async def transaction(
+    broker: Broker, topic: str, *values: bytes, name: str | None = None
+) -> AsyncIterator[AIOKafkaProducer]:
+    """Writes the values in one transaction, which the block is to end; under a name of its own where none is given."""
     async with AIOKafkaProducer(
         bootstrap_servers=broker.bootstrap_servers,
         security_protocol="SSL",
         ssl_context=connect_as(WARD, broker.settings(WARD), "test").tls,
-        transactional_id=f"t-{uuid4().hex}",
+        transactional_id=name or f"t-{uuid4().hex}",
     ) as producer:
         await producer.begin_transaction()
         for sent in [await producer.send(topic, value) for value in values]:

@@ -1,6 +1,7 @@
 """What three nodes promise in every back end."""
 
 from collections.abc import Iterator
+from uuid import uuid4
 
 import pytest
 from confluent_kafka.admin import (  # type: ignore[attr-defined] # its documented names, imported without __all__
@@ -108,12 +109,15 @@ async def test_a_transaction_ends_on_a_partition_that_was_without_a_leader(own: 
     """A commit and an abort reach a partition whose only node was away at the time, as soon as it is back.
 
     Kafka 4.3.0 and 4.3.1 take such a partition for deleted (KAFKA-20734): what is written there stays undecided, and the
-    producer's next transaction decides it along with itself.
+    producer's next transaction decides it along with itself. A batch that was aborted and done again stands there twice.
     """
-    away = 3
+    away, name = 3, f"t-{uuid4().hex}"
     topic = create_topic_on(own, away, "leaderless")
     admin = AdminClient(own.librdkafka_settings())
-    async with transaction(own, topic, b"committed") as one, transaction(own, topic, b"aborted") as other:
+    async with (
+        transaction(own, topic, b"committed") as one,
+        transaction(own, topic, b"done again", name=name) as other,
+    ):
         own.kill(away)
         until(
             lambda: admin.list_topics(topic, timeout=WAIT_SECONDS).topics[topic].partitions[0].leader == -1,
@@ -123,8 +127,10 @@ async def test_a_transaction_ends_on_a_partition_that_was_without_a_leader(own: 
         await one.commit_transaction()
         await other.abort_transaction()
     own.restart(away)
+    async with transaction(own, topic, b"done again", name=name) as again:
+        await again.commit_transaction()
     await publish(own, topic, b"later")
-    assert await take(own, topic, 2) == [b"committed", b"later"]
+    assert await take(own, topic, 3) == [b"committed", b"done again", b"later"]
 
 
 async def test_three_nodes_keep_what_they_hold(embedded: EmbeddedBroker) -> None:

@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined] # imported without __all__
 from structlog.testing import capture_logs
 
-from axis.admin.kafka import TopicAdmin
+from axis.admin.positions import GroupPositions
 from axis.connection import connect_as
 from axis.consumers.kafka import GroupReader
 from axis.ports import PartitionId
@@ -45,13 +45,13 @@ async def nothing(_: Collection[PartitionId]) -> None:
 @asynccontextmanager
 async def member(broker: Broker, place: PartitionId, group: str) -> AsyncIterator[GroupReader]:
     """Give a group member to which the partition is assigned; everything must be over in a while."""
-    settings = broker.settings(ADMIN_NAME)
-    admin = TopicAdmin(settings.bootstrap_servers, settings.authority, settings.credential(ADMIN_NAME))
+    connection = connect_as(ADMIN_NAME, broker.settings(ADMIN_NAME), "test")
+    positions = GroupPositions(broker.librdkafka_settings(), group)
 
     async def committed(places: Collection[PartitionId]) -> Mapping[PartitionId, int]:
-        return await asyncio.to_thread(admin.committed, group, places, settled=True)
+        return await asyncio.to_thread(positions.committed, places)
 
-    reader = GroupReader(connect_as(ADMIN_NAME, settings, "test"), [place.topic], group, nothing, committed)
+    reader = GroupReader(connection, [place.topic], group, nothing, committed)
     await reader.start()
     try:
         async with asyncio.timeout(WAIT_SECONDS):

@@ -35,6 +35,7 @@ class Watch:
     inner: Observer
     restored: dict[int, int] = field(default_factory=dict)
     failures: list[Unavailable] = field(default_factory=list)
+    failed_tasks: list[int] = field(default_factory=list)
 
     def taken(self, task: int, records: Sequence[Record]) -> None:
         """Records are in hand."""
@@ -47,6 +48,7 @@ class Watch:
     def failed(self, task: int, error: Unavailable, retry_in_seconds: float) -> None:
         """An incarnation was given up."""
         self.failures.append(error)
+        self.failed_tasks.append(task)
         self.inner.failed(task, error, retry_in_seconds)
 
     def opened(self, task: int, restored: int) -> None:

@@ -115,13 +115,14 @@ def envelope_of(submission: StoredSubmission) -> Envelope:
 async def _until_decided(settings: Settings) -> None:
     """Wait until the router has committed the end of both lanes."""
     admin = wiring.topic_admin(settings, AUDITOR)
+    positions = wiring.group_positions(settings, AUDITOR, GROUP)
     counts = admin.partitions()
     lanes = (SUBMISSIONS_EXPRESS, SUBMISSIONS_STANDARD)
     places = [PartitionId(topic, number) for topic in lanes for number in range(counts[topic])]
     async with asyncio.timeout(WAIT_SECONDS):
         while True:
             ends = await asyncio.to_thread(admin.offsets, places, Bound.COMMITTED)
-            committed = await asyncio.to_thread(admin.committed, GROUP, places)
+            committed = await asyncio.to_thread(positions.committed, places)
             if all(committed.get(place, 0) >= end for place, end in ends.items()):
                 return
             await asyncio.sleep(0.1)

@@ -177,14 +177,6 @@ def test_a_cluster_that_does_not_answer_is_unavailable(broker: Broker, unused_tc
         admin.survey()
 
 
-def test_positions_are_read_where_no_coordinator_is_yet(admin: TopicAdmin, inboxes: list[str]) -> None:
-    """A group that nobody has named before has no positions; librdkafka's request for it would end the process."""
-    apply(admin, DECLARATION, Directory(()))
-    place = PartitionId(RECEIPTS, 0)
-    for settled in (False, True):
-        assert admin.committed(f"nobody-{inboxes[0]}-{settled}", [place], settled=settled) == {}
-
-
 def test_a_foreign_authority_is_unavailable(broker: Broker, tmp_path: Path) -> None:
     """A broker whose certificate the given authority did not sign is not talked to."""
     foreign = DevelopmentPki.create_or_open(tmp_path, now=SystemClock().now())

@@ -112,13 +112,14 @@ class Node:
     def _ended_early(self) -> AxisError:
         status = self._leash.wait()
         self.wait()
-        if _TOO_NEW in self._log.read_text(encoding="utf-8", errors="replace"):
+        said = self._log.read_text(encoding="utf-8", errors="replace")
+        if _TOO_NEW in said and _STARTED not in said:
             return ConfigurationError(
                 Bilingual(
                     f"nút Kafka {self._number}: một bản Kafka mới hơn đã ghi {self._log.parent}, bản này không đọc được; hãy dùng"
-                    " lại phiên bản của trục đã ghi thư mục đó, hoặc bắt đầu với thư mục mới",
+                    " lại phiên bản của trục đã ghi thư mục đó (thư mục mới sẽ không có gì của thư mục cũ)",
                     f"node {self._number}: a later Kafka has written {self._log.parent}, which this one cannot read; go on"
-                    " with the version of the axis that wrote it, or begin with a new folder",
+                    " with the version of the axis that wrote it (a new folder would have nothing of what is there)",
                 )
             )
         return Unavailable(

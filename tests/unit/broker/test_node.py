@@ -18,7 +18,7 @@ WAIT_SECONDS = 30.0
         (
             "org.apache.kafka.common.errors.UnsupportedVersionException: Can't read version 4 of BrokerEndpoint",
             ConfigurationError,
-            "begin with a new folder",
+            "go on with the version of the axis that wrote it",
         ),
         ("java.lang.OutOfMemoryError: Java heap space", Unavailable, "Java heap space"),
     ],
