@@ -127,14 +127,17 @@ class DecisionStore(Protocol):
     """The idempotency store of one router: what was decided about each key, without a time limit.
 
     The changelog in Kafka is the truth, this is its index. `apply` MUST store decisions and changelog position in one
-    atomic step, so that a store which survived a crash is a true prefix of the changelog.
+    atomic step, so that a store which survived a crash holds everything before its position, and only what is committed.
     """
 
     def lookup(self, keys: Iterable[str]) -> Mapping[str, Decision]:
         """Return the decisions known for these keys."""
 
     def apply(self, partition: int, decisions: Sequence[tuple[str, Decision]], position: int) -> None:
-        """Store decisions of a changelog partition read or written up to `position` (exclusive)."""
+        """Store committed decisions, and the position before which nothing of the changelog partition is missing now.
+
+        They may stand behind it, and it may go back: what is read twice is stored as it was.
+        """
 
     def position(self, partition: int) -> int:
         """Return the changelog position up to which a partition is indexed; 0 when nothing is."""
@@ -144,14 +147,17 @@ class DecisionStore(Protocol):
 
 
 class Transaction(Protocol):
-    """The writer of one router task: everything of a batch becomes visible at once, or never.
+    """The writer of one lane of a router task: everything of a batch becomes visible at once, or never.
 
-    One instance is one incarnation of the task: after any exception it MUST be closed and replaced, because the outcome
+    One instance is one incarnation of the lane: after any exception it MUST be closed and replaced, because the outcome
     may be unknown and sequence numbers may have gaps. `open` fences every earlier incarnation and settles what it left.
     """
 
     async def open(self) -> None:
         """Fence earlier incarnations; MUST NOT return before their transactions are committed or aborted."""
+
+    async def confirm(self, positions: Mapping[PartitionId, int]) -> None:
+        """Commit input positions and nothing else; it fails where a later incarnation has fenced this one."""
 
     async def missing_topics(self, topics: Collection[str]) -> Collection[str]:
         """Return those of these topics that do not exist; MAY be asked beside any other call, from `open` to `close`."""

@@ -8,7 +8,7 @@ import structlog
 
 from axis.apps.uncommitted import Uncommitted
 from axis.consumers.decide import Judgement
-from axis.consumers.route import Timings
+from axis.consumers.equipment import Timings
 from axis.core.addressing import Level
 from axis.core.disposition import Disposition, Reason
 from axis.errors import OutcomeUnknown, Unavailable
@@ -36,7 +36,7 @@ _OUTCOMES: Final = {
 
 
 class RouterObserver:
-    """Implements `axis.consumers.route.Observer` with structured logs, Prometheus metrics and readiness.
+    """Implements `axis.consumers.equipment.Observer` with structured logs, Prometheus metrics and readiness.
 
     Readiness: every task that the process owns is open. A task that waits for the broker is not, so a router that has
     lost its broker says so.
@@ -74,16 +74,20 @@ class RouterObserver:
         """Note what is in hand until it is committed."""
         self.uncommitted.take(records)
 
-    def committed(self, task: int, judgements: Sequence[Judgement], timings: Timings) -> None:
-        """Count a committed batch and log what became of each submission: warnings about what was not delivered."""
+    def committed(self, task: int, judgements: Sequence[Judgement], timings: Timings) -> None:  # noqa: ARG002 - a record knows its partition
+        """Count a committed batch."""
         self.uncommitted.commit(judgement.record for judgement in judgements)
-        metrics, now = self._metrics, self._clock.now()
-        debugging = logging.getLogger(_NAME).isEnabledFor(logging.DEBUG)
+        metrics = self._metrics
         metrics.transactions[TransactionResult.COMMITTED].inc()
         metrics.batch_size_records.observe(len(judgements))
         metrics.stage_duration_seconds[Stage.VERIFY].observe(timings.examine)
         metrics.stage_duration_seconds[Stage.ROUTE].observe(timings.decide)
         metrics.stage_duration_seconds[Stage.DELIVER].observe(timings.commit)
+
+    def decided(self, task: int, judgements: Sequence[Judgement]) -> None:
+        """Count and log what became of each submission: warnings about what was not delivered."""
+        metrics, now = self._metrics, self._clock.now()
+        debugging = logging.getLogger(_NAME).isEnabledFor(logging.DEBUG)
         for judgement in judgements:
             latency = max(0.0, (now - judgement.record.appended_at).total_seconds())
             self._count(judgement)

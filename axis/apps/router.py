@@ -19,10 +19,12 @@ from axis.apps.silence import silence_limit
 from axis.apps.workbench import PriorityWorkbench
 from axis.connection import Connection, connect_as
 from axis.consumers.decide import Decider
+from axis.consumers.equipment import Equipment
 from axis.consumers.examine import Examiner
 from axis.consumers.kafka import GroupReader, PartitionReader
 from axis.consumers.restore import DecisionChangelog
-from axis.consumers.route import Equipment, RouterTask
+from axis.consumers.route import RouterTask
+from axis.core.envelope import Lane
 from axis.core.policy import AcceptancePolicy
 from axis.core.retry import RetrySchedule
 from axis.core.topics import (
@@ -47,7 +49,7 @@ GROUP: Final = "axis-router"
 _LOOK_SECONDS: Final = 0.2
 _MOST_ASKING: Final = 32
 
-NewTransaction = Callable[[int], Transaction]
+NewTransaction = Callable[[int, Lane], Transaction]
 
 
 @dataclass(slots=True)
@@ -225,7 +227,7 @@ class Router:
         owned = reader.assignment()
         for number in sorted({place.partition for place in owned} - self._running.keys()):
             if all(PartitionId(topic, number) in owned for topic in LANES.values()):
-                task = RouterTask(number, equipment, lambda number=number: make(number))  # type: ignore[misc] # bound per task
+                task = RouterTask(number, equipment, lambda lane, number=number: make(number, lane))  # type: ignore[misc] # bound per task
                 # What Kafka's client has to say about a task's transactions names the task's partition.
                 with bound_contextvars(partition=number):
                     self._running[number] = (task, group.create_task(task.run()))
@@ -243,10 +245,11 @@ class Router:
             await asyncio.wait([running for _, running in leaving])
 
     def _kafka_transactions(self, connection: Connection, equipment: Equipment) -> NewTransaction:
-        def make(number: int) -> Transaction:
+        def make(number: int, lane: Lane) -> Transaction:
             inboxes = [inbox_topic(each.code) for each in equipment.directory.current().organisations]
             topics = [*inboxes, RECEIPTS, ROUTER_STATE, QUARANTINE]
-            return KafkaTransaction(connection, f"{GROUP}-{number}", GROUP, topics)
+            name = f"{GROUP}-{number}" if lane is Lane.STANDARD else f"{GROUP}-{lane}-{number}"
+            return KafkaTransaction(connection, name, GROUP, topics)
 
         return make
 

@@ -1,8 +1,8 @@
-"""Runs computations in one worker thread, in the order of their turns.
+"""Runs computations in two threads: one for express work, one for everything else, that gives way.
 
-Verification is most of a router's work and releases the interpreter lock while it computes, so one thread beside the
-event loop uses the second core and keeps the loop free to answer the broker. Work is handed over in small pieces;
-between two pieces, work whose turn is earlier overtakes.
+Verification is most of a router's work and releases the interpreter lock while it computes, so threads beside the event
+loop use the second core and keep the loop free to answer the broker. Work is handed over in small pieces; between two
+pieces of a thread, work whose turn is earlier overtakes.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
-from axis.consumers.route import Turn
+from axis.consumers.equipment import Turn
 
 _T = TypeVar("_T")
 _NICER: Final = 10
@@ -32,33 +32,56 @@ class _Piece:
 
 
 class PriorityWorkbench:
-    """Implements `axis.consumers.route.Workbench`; a context manager that owns its thread.
+    """Implements `axis.consumers.equipment.Workbench`; a context manager that owns its threads.
 
-    Every eighth piece is the one that waits longest, whatever its turn: a flood of express work slows the standard lane
-    down and does not stop it.
+    Express work has a thread of its own, as nice as the event loop, and waits for no piece of other work, but for the moment
+    in which a batch is stored. So no flood of it stops the rest either.
     """
 
     def __init__(self) -> None:
-        self._pieces: list[_Piece] = []
-        self._changed = threading.Condition()
-        self._closing = False
-        self._order = itertools.count()
-        self._thread = threading.Thread(target=self._work, name="axis-workbench", daemon=True)
+        self._express = _Bench("axis-express")
+        self._standard = _Bench("axis-standard", gives_way=True)
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._express.start()
+        self._standard.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._express.stop()
+        self._standard.stop()
+
+    async def run(self, turn: Turn, work: Callable[[], _T], number: int = 0) -> _T:
+        """Run the work in its thread and return its result, or raise what it raised."""
+        return await (self._express if turn is Turn.EXPRESS else self._standard).run(turn, work, number)
+
+
+class _Bench:
+    """One thread, and what is in line for it.
+
+    Every eighth piece is the one that waits longest, whatever its turn, so that nothing is shut out.
+    """
+
+    def __init__(self, name: str, *, gives_way: bool = False) -> None:
+        self._gives_way = gives_way
+        self._pieces: list[_Piece] = []
+        self._changed = threading.Condition()
+        self._closing = False
+        self._order = itertools.count()
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
         with self._changed:
             self._closing = True
             self._changed.notify()
         self._thread.join()
 
-    async def run(self, turn: Turn, work: Callable[[], _T], number: int = 0) -> _T:
-        """Run the work in the thread and return its result, or raise what it raised."""
+    async def run(self, turn: Turn, work: Callable[[], _T], number: int) -> _T:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[_T] = loop.create_future()
 
@@ -78,7 +101,8 @@ class PriorityWorkbench:
         return await done
 
     def _work(self) -> None:
-        _give_way()
+        if self._gives_way:
+            _give_way()
         for number in itertools.count(1):
             with self._changed:
                 self._changed.wait_for(lambda: self._pieces or self._closing)

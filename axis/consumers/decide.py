@@ -91,15 +91,12 @@ class Batch:
 
     Attributes:
         directory: what it is judged by, throughout.
-        pending: keys that another batch of the task has decided about and not committed. Who asks for one of them waits:
-            a signed answer would rest on what may still be decided otherwise.
         known: decisions about its keys; grows while it is decided, so that a batch sees its own duplicates.
         plan: its whole effect so far.
         now: the time that its receipts carry.
     """
 
     directory: Directory
-    pending: frozenset[str] = frozenset()
     known: dict[str, Decision] = field(default_factory=dict)
     plan: Plan = field(default_factory=Plan)
     now: datetime = _NEVER
@@ -144,17 +141,15 @@ class Decider:
         """Decide about more submissions of a batch, in order, while its plan is smaller than the limit.
 
         Returns:
-            How many were decided: fewer than all where the plan is full, or where the next one has to wait for a key
-            that is pending.
+            How many were decided: fewer than all where the plan is full.
         """
         batch.now = self._clock.now()
         keys = [key_of(each) for each in candidates]
-        consignments = [consignment_key_of(each) for each in candidates]
-        wanted = {key for key in (*keys, *consignments) if key is not None}
+        wanted = {key for key in (*keys, *map(consignment_key_of, candidates)) if key is not None}
         unknown = wanted - batch.known.keys()
         batch.known.update(self._decisions.lookup(unknown))
-        for number, (each, key, consignment) in enumerate(zip(candidates, keys, consignments, strict=True)):
-            if batch.plan.size_bytes >= limit_bytes or not batch.pending.isdisjoint((key, consignment)):
+        for number, (each, key) in enumerate(zip(candidates, keys, strict=True)):
+            if batch.plan.size_bytes >= limit_bytes:
                 return number
             match each.verified:
                 case None:

@@ -103,7 +103,7 @@ class GroupReader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka h
         return self.assignment().issuperset(places)
 
     async def rewind(self, places: Collection[PartitionId]) -> Mapping[PartitionId, int]:
-        """Set each partition to its committed position, or its beginning, let it flow, and return the positions.
+        """Set each partition to its committed position, or its beginning, let it flow, and return what was committed.
 
         To be called after the task's transaction was opened: only then is the committed position final.
         """
@@ -123,8 +123,8 @@ class GroupReader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka h
                     count=beginning - known,
                     mend="they were never decided: find out who shortened the lane, and have their senders submit again",
                 )
-            positions[place] = max(known, beginning)
-            self._consumer.seek(tp, positions[place])
+            positions[place] = known
+            self._consumer.seek(tp, max(known, beginning))
         self._consumer.resume(*beginnings)
         return positions
 

@@ -32,6 +32,8 @@ from axis.ports import Append, PartitionId
 _T = TypeVar("_T")
 _BATCH_BYTES: Final = 512 * 1024
 _REQUEST_BYTES: Final = 2 * 1024 * 1024
+_AT_ONCE: Final = 64
+"""How many records are put into batches before others of the event loop have a turn."""
 _IN_FLIGHT_BYTES: Final = 16 * 1024 * 1024
 _LOOK_AGAIN_SECONDS: Final = 5.0
 _CLOSE_SECONDS: Final = 2.0
@@ -60,7 +62,7 @@ _sender_log.setLevel(logging.WARNING)
 
 
 class KafkaTransaction:
-    """Implements `axis.ports.Transaction`: one incarnation of one router task.
+    """Implements `axis.ports.Transaction`: one incarnation of one lane of a router task.
 
     A batch has one deadline from `begin` to the end of `commit`: as long as a single call may take, 30 s at least, and
     15 minutes at most. The broker is told the same: sooner, it would abort, again and again, what this side still waits
@@ -68,7 +70,7 @@ class KafkaTransaction:
 
     Args:
         connection: how to reach Kafka.
-        transactional_id: the task's identity; a later incarnation fences this one.
+        transactional_id: the lane's identity; a later incarnation fences this one.
         group: consumer group whose positions are part of the transaction.
         topics: topics that will be written to; their metadata is fetched by `open`, all at once.
     """
@@ -102,6 +104,14 @@ class KafkaTransaction:
         await self._within(self._producer.start(), "starting the transactional producer")
         await self._learn(self._producer.client.set_topics(self._tracked))
         self._doubt = _doubt.count
+
+    async def confirm(self, positions: Mapping[PartitionId, int]) -> None:
+        """Commit input positions and nothing else; it fails where a later incarnation has fenced this one."""
+        # No transaction of this epoch came before, so no repeated request can end this one.
+        self._doubt = _doubt.count
+        await self.begin()
+        await self.advance(positions)
+        await self.commit()
 
     async def missing_topics(self, topics: Collection[str]) -> Collection[str]:
         """Return those of these topics that do not exist.
@@ -181,7 +191,7 @@ class KafkaTransaction:
         """
         ends: dict[PartitionId, int] = {}
         deliveries: list[tuple[PartitionId, int, asyncio.Future[Any]]] = []
-        size = 0
+        size = built = 0
 
         async def delivered() -> None:
             await asyncio.gather(*(delivery for _, _, delivery in deliveries))
@@ -195,6 +205,9 @@ class KafkaTransaction:
                     await delivered()
                     size = 0
                 delivery = await self._producer.send_batch(batch, place.topic, partition=place.partition)
+                if (built := built + batch.record_count()) >= _AT_ONCE:
+                    built = 0
+                    await asyncio.sleep(0)
                 deliveries.append((place, batch.record_count(), delivery))
                 size += batch.size()
         await delivered()

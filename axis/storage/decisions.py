@@ -1,9 +1,9 @@
 """The router's idempotency store: SQLite as the index of a changelog that lives in Kafka.
 
 The changelog (`axis.router-state`) is the truth and is written in the transaction that it describes. This file only
-answers "what did we decide about this key" without reading it again: each change is stored together with the changelog
-position it was read at, so whatever survives a crash is a true prefix, and a restart reads the tail alone. A lost or
-foreign file is rebuilt from the beginning.
+answers "what did we decide about this key" without reading it again: each change is stored together with a changelog
+position before which nothing is missing, whatever survives a crash, and a restart reads the tail alone. A lost or foreign
+file is rebuilt from the beginning.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -56,7 +56,7 @@ class SqliteDecisions:
     """
 
     def __init__(self, path: Path | str, changelog: str) -> None:
-        # Used by the thread that decides, and by the one that restores.
+        # Used by the threads that decide, and by the one that restores.
         self._database = Database(path, name=_NAME, pragmas=_PRAGMAS, versions=VERSIONS, advice=_REBUILD)
         self._adopt(changelog)
 

@@ -4,7 +4,7 @@
     MemoryWriter(bus)                       axis.ports.BusWriter
     MemoryReader(bus)                       axis.ports.BusReader
     MemoryTransaction(bus, name, group)     axis.ports.Transaction
-    MemoryGroupReader(bus, group, places)   axis.consumers.route.Submissions
+    MemoryGroupReader(bus, group, places)   axis.consumers.equipment.Submissions
 
 Every call tells the bus's listener when it begins ("before commit") and when its effect is there ("after commit"), and
 an append of several records also when half of them are written ("within append"). A listener may raise, which is a
@@ -92,6 +92,12 @@ class MemoryTransaction:
         with self._call("open"):
             self._epoch = self._bus.fence(self._name)
 
+    async def confirm(self, positions: Mapping[PartitionId, int]) -> None:
+        """Commit input positions and nothing else; it fails where a later incarnation has fenced this one."""
+        await asyncio.sleep(0)
+        with self._call("confirm"):
+            self._bus.confirm(self._group, positions)
+
     async def missing_topics(self, topics: Collection[str]) -> Collection[str]:
         """Return those of these topics that do not exist."""
         await asyncio.sleep(0)
@@ -160,7 +166,7 @@ class MemoryTransaction:
 
 
 class MemoryGroupReader:
-    """Implements `axis.consumers.route.Submissions`: a member of a group, with the partitions that a test assigns to it.
+    """Implements `axis.consumers.equipment.Submissions`: a member of a group, with the partitions that a test assigns to it.
 
     Args:
         bus: the log.

@@ -201,6 +201,14 @@ class MemoryBus:
         """Add positions to an open transaction."""
         self._pending(writer).positions.update(positions)
 
+    def complete(self) -> list[str]:
+        """Return the transactional ids whose open transactions have everything that a commit needs."""
+        return [writer for writer, pending in self._open.items() if pending.positions]
+
+    def confirm(self, group: str, positions: Mapping[PartitionId, int]) -> None:
+        """Set positions that a group has committed already: nothing changes but what may be seen of it."""
+        self._positions.update({(group, place): position for place, position in positions.items()})
+
     def settle(self, writer: str, *, committed: bool) -> None:
         """End a transaction; each partition that it wrote to gets a marker."""
         pending = self._pending(writer)

@@ -1,13 +1,18 @@
 """What the transaction of a router task promises about topics and time, with a real broker."""
 
 import asyncio
+import gc
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from uuid import uuid4
 
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined] # imported without __all__
 
+from axis.admin.positions import GroupPositions
 from axis.connection import connect_as
+from axis.errors import Unavailable
+from axis.ports import PartitionId
 from axis.producers.kafka import KafkaTransaction
 from axis.testing.broker import ADMIN_NAME, Broker
 
@@ -113,3 +118,48 @@ async def test_a_cancellation_that_comes_with_the_answer_is_not_lost(
     await asyncio.wait([committing])
     monkeypatch.undo()
     assert committing.cancelled() is asked
+
+
+async def fault_of(confirming: Awaitable[None]) -> str | None:
+    """Returns why it failed, and keeps nothing of the failure."""
+    try:
+        await confirming
+    except Unavailable as error:
+        return error.fault
+    return None
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+async def test_an_incarnation_that_was_fenced_confirms_nothing(broker: Broker, create: Create) -> None:
+    """Of two incarnations of one identity the earlier one is told, and moves no position."""
+    known, group, name = await create("confirmed"), uuid4().hex, uuid4().hex
+    connection = connect_as(ADMIN_NAME, broker.settings(ADMIN_NAME), "test")
+    earlier, later = (KafkaTransaction(connection, name, group, [known]) for _ in range(2))
+    place = PartitionId(known, 0)
+    positions = GroupPositions(broker.librdkafka_settings(), group)
+    try:
+        await earlier.open()
+        await earlier.confirm({place: 3})
+        await later.open()
+        assert await fault_of(earlier.confirm({place: 5})) == "fenced"
+        assert await asyncio.to_thread(positions.committed, [place], settled=True) == {place: 3}
+        await later.confirm({place: 4})
+        assert await asyncio.to_thread(positions.committed, [place], settled=True) == {place: 4}
+    finally:
+        await earlier.close()
+        await later.close()
+        del earlier
+        # aiokafka's task that was fenced complains when it is collected: here, not in somebody else's test.
+        gc.collect()
+
+
+async def test_a_request_that_somebody_repeated_before_does_not_keep_a_task_from_beginning(
+    transaction: KafkaTransaction, create: Create
+) -> None:
+    """The count of repeated requests is of the whole process; the first transaction of an epoch has no earlier one."""
+    topic = await create("doubted")
+    logging.getLogger("aiokafka.producer.sender").warning("Cannot send a request: of another task")
+    await transaction.confirm({PartitionId(topic, 0): 0})
+    logging.getLogger("aiokafka.producer.sender").warning("Cannot send a request: of another task")
+    with pytest.raises(Unavailable, match="must be replaced"):
+        await transaction.begin()

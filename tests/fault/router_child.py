@@ -3,12 +3,12 @@
     python -m tests.fault.router_child FOLDER INSTANCE [STEP WHEN NTH SIGNAL [BATCH_RECORDS]]
 
 It prints "ready" when every task it owns is open, and stops on SIGTERM. With a step it sends itself the signal right
-before or after the NTH call of that step; the steps are the calls that `axis.consumers.route.RouterTask` makes, and
+before or after the NTH call of that step; the steps are the calls that a router task and its lanes make, and
 "rebuild:apply", each step in which a decision store is rebuilt. The calls of a transaction and of a rebuild are counted for
-each task by itself, the others for the process; "append@2" is that step of task 2 alone. WHEN may also be "half" (append:
+each lane of a task by itself, the others for the process; "append@2" is that step of task 2 alone. WHEN may also be "half" (append:
 half of the batch is written; advance: the group is part of the transaction, its positions are not) and "sent" (open,
-commit: the request has left, no answer came). With BATCH_RECORDS its batches hold so many at most, and the first express
-batch comes to be decided when the first piece of the first standard batch just is.
+commit: the request has left, no answer came). With BATCH_RECORDS its batches hold so many at most, the first express batch
+is decided and committed while the first standard one is in hand, and the step is one of the standard lane.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -27,14 +27,15 @@ from aiokafka.conn import AIOKafkaConnection
 
 from axis.apps.router import NewTransaction, Router
 from axis.consumers.decide import Batch
+from axis.consumers.equipment import Equipment
 from axis.consumers.examine import Candidate
-from axis.consumers.route import Equipment
+from axis.core.envelope import Lane
 from axis.core.topics import SUBMISSIONS_EXPRESS
 from axis.ports import Append, Transaction
 from axis.settings import load
 from axis.telemetry.logs import configure_logs
 
-TRANSACTION: Final = frozenset({"open", "missing_topics", "begin", "append", "advance", "commit"})
+TRANSACTION: Final = frozenset({"open", "confirm", "missing_topics", "begin", "append", "advance", "commit"})
 WAIT_SECONDS: Final = 30.0
 EQUIPMENT: Final = {
     "submissions": frozenset({"rewind", "take"}),
@@ -44,7 +45,8 @@ EQUIPMENT: Final = {
 }
 UNSENT: Final = {"TxnOffsetCommitRequest": ("advance", "half")}
 """Moments before a request is sent: the one before it, AddOffsetsToTxn, was answered."""
-SENT: Final = {"InitProducerIdRequest": ("open", "sent"), "EndTxnRequest": ("commit", "sent")}
+OPENING: Final = "InitProducerIdRequest"
+SENT: Final = {OPENING: ("open", "sent"), "EndTxnRequest": ("commit", "sent")}
 """Moments when a request has left."""
 
 
@@ -131,19 +133,26 @@ class HalfAppending(Trapped):
 
 
 class Meeting:
-    """Lets express work wait until standard work is being decided, and that until the express work is there."""
+    """Lets express work be decided when standard work has begun to be, and that be written when the express work is committed."""
 
     def __init__(self) -> None:
-        self._examined = threading.Event()
         self._begun = threading.Event()
-        self._arrived = threading.Event()
+        self._committed = threading.Event()
 
     def arranged(self, equipment: Equipment) -> Equipment:
-        """Return the equipment with an examiner and a decider that wait for each other."""
+        """Return the equipment with an examiner that waits for the decider."""
         examiner, decider = equipment.examiner, equipment.decider
         examiner.complete = partial(self._complete, examiner.complete)  # type: ignore[method-assign]
         decider.extend = partial(self._extend, decider.extend)  # type: ignore[method-assign]
         return equipment
+
+    def joined(self, transaction: Transaction, lane: Lane) -> Transaction:
+        """Return a transaction that waits for that of the other lane, or tells it."""
+        if lane is Lane.STANDARD:
+            transaction.append = partial(self._append, transaction.append)  # type: ignore[method-assign]
+        else:
+            transaction.commit = partial(self._commit, transaction.commit)  # type: ignore[method-assign]
+        return transaction
 
     async def _complete(
         self,
@@ -152,14 +161,8 @@ class Meeting:
         *arguments: Any,  # noqa: ANN401
     ) -> None:
         if candidates[0].record.topic == SUBMISSIONS_EXPRESS:
-            self._examined.set()
             await asyncio.to_thread(_until, self._begun)
-            await complete(candidates, *arguments)
-            self._arrived.set()
-        else:
-            # The thread that decides examines as well.
-            await asyncio.to_thread(_until, self._examined)
-            await complete(candidates, *arguments)
+        await complete(candidates, *arguments)
 
     def _extend(
         self,
@@ -170,8 +173,15 @@ class Meeting:
     ) -> int:
         if candidates[0].record.topic != SUBMISSIONS_EXPRESS:
             self._begun.set()
-            _until(self._arrived)
         return extend(batch, candidates, limit_bytes)
+
+    async def _append(self, append: Callable[..., Awaitable[Any]], appends: Sequence[Append]) -> Any:  # noqa: ANN401 - what the port returns
+        await asyncio.to_thread(_until, self._committed)
+        return await append(appends)
+
+    async def _commit(self, commit: Callable[[], Awaitable[None]]) -> None:
+        await commit()
+        self._committed.set()
 
 
 def _until(event: threading.Event) -> None:
@@ -197,9 +207,13 @@ class TrappedRouter(Router):
     def _kafka_transactions(self, *arguments: Any) -> NewTransaction:  # noqa: ANN401 - handed on
         make = super()._kafka_transactions(*arguments)
 
-        def trapped(number: int) -> Transaction:
-            # Tasks run side by side: only a task's own second call says that its first transaction is over.
-            return HalfAppending(make(number), TRANSACTION - {"append"}, self.trap.of(number))
+        def trapped(number: int, lane: Lane) -> Transaction:
+            # Lanes run side by side: only a lane's own second call says that its first transaction is over.
+            transaction, trap = make(number, lane), self.trap.of(number)
+            if self.meeting is not None:
+                transaction = self.meeting.joined(transaction, lane)
+                trap = trap if lane is Lane.STANDARD else Trap()
+            return HalfAppending(transaction, TRANSACTION - {"append"}, trap)
 
         return trapped
 
@@ -208,11 +222,18 @@ def _watch_requests(trap: Trap) -> None:
     """Spring the trap when a request has been handed to the kernel, or is about to be."""
     send = AIOKafkaConnection.send
     traps: dict[str, Trap] = {}
+    confirmed: set[tuple[str, str]] = set()
 
     def spring(request: Any, moments: Mapping[str, tuple[str, str]]) -> None:  # noqa: ANN401 - any request
-        if (moment := moments.get(type(request).__name__)) is not None:
-            name = request._transactional_id
-            traps.setdefault(name, trap.of(int(name.rpartition("-")[2]))).spring(*moment)
+        kind = type(request).__name__
+        if (moment := moments.get(kind)) is None:
+            return
+        name = request._transactional_id
+        # The first transaction of a standard lane is no batch: it confirms the opening, which is a step of its own.
+        if kind != OPENING and f"-{Lane.EXPRESS}-" not in name and (name, kind) not in confirmed:
+            confirmed.add((name, kind))
+            return
+        traps.setdefault(name, trap.of(int(name.rpartition("-")[2]))).spring(*moment)
 
     def watched(connection: AIOKafkaConnection, request: Any, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401
         spring(request, UNSENT)

@@ -18,7 +18,7 @@ from confluent_kafka.admin import AdminClient
 from axis.apps.router import GROUP, Router
 from axis.connection import connect_as, librdkafka_options
 from axis.consumers.decide import Judgement
-from axis.consumers.route import Equipment, Observer, Timings
+from axis.consumers.equipment import Equipment, Observer, Timings
 from axis.errors import Unavailable
 from axis.ports import Record
 from axis.settings import Settings
@@ -30,7 +30,7 @@ READY_SECONDS: Final = 60.0
 
 @dataclass(slots=True)
 class Watch:
-    """Implements `axis.consumers.route.Observer`: notes what it is told and passes it on."""
+    """Implements `axis.consumers.equipment.Observer`: notes what it is told and passes it on."""
 
     inner: Observer
     restored: dict[int, int] = field(default_factory=dict)
@@ -44,6 +44,10 @@ class Watch:
     def committed(self, task: int, judgements: Sequence[Judgement], timings: Timings) -> None:
         """A batch was committed."""
         self.inner.committed(task, judgements, timings)
+
+    def decided(self, task: int, judgements: Sequence[Judgement]) -> None:
+        """Some of its submissions were decided."""
+        self.inner.decided(task, judgements)
 
     def failed(self, task: int, error: Unavailable, retry_in_seconds: float) -> None:
         """An incarnation was given up."""

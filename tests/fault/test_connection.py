@@ -87,7 +87,7 @@ class InterruptedRouter(WatchedRouter):
 
     def _kafka_transactions(self, *arguments: Any) -> NewTransaction:  # noqa: ANN401 - handed on
         make = super()._kafka_transactions(*arguments)
-        return lambda number: self.interrupting.before(make(number))
+        return lambda number, lane: self.interrupting.before(make(number, lane))
 
 
 async def test_a_router_that_never_hears_of_its_commit_does_not_repeat_it(

@@ -11,8 +11,8 @@ from typing import Any, Final, cast
 
 import pytest
 
+from axis.consumers.equipment import Equipment
 from axis.consumers.examine import Candidate, Examiner
-from axis.consumers.route import Equipment
 from axis.core.directory import Directory
 from axis.ports import Record
 from tests.fault.installation import Installation

@@ -64,12 +64,12 @@ class HeldRouter(Router):
 
     def _kafka_transactions(self, *arguments: Any) -> NewTransaction:  # noqa: ANN401 - handed on
         make = super()._kafka_transactions(*arguments)
-        steps: dict[int, list[str]] = {}
+        steps: dict[tuple[int, Lane], list[str]] = {}
 
-        def held(number: int) -> Transaction:
-            left = steps.setdefault(number, list(self._steps))
+        def held(number: int, lane: Lane) -> Transaction:
+            left = steps.setdefault((number, lane), list(self._steps))
             step = left.pop(0) if len(left) > 1 else left[0]
-            return Held(make(number), step, self._gate, self._failures if step == "commit" else [])
+            return Held(make(number, lane), step, self._gate, self._failures if step == "commit" else [])
 
         return held
 

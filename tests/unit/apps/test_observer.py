@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from axis.apps.observer import RouterObserver
 from axis.consumers.decide import Judgement
-from axis.consumers.route import Timings
+from axis.consumers.equipment import Timings
 from axis.core.digest import Digest
 from axis.core.disposition import Disposition, Reason
 from axis.core.envelope import Urgency
@@ -36,6 +36,7 @@ class Counted:
     def commit(self, *judgements: Judgement) -> None:
         """Commit a batch."""
         self._observer.committed(0, judgements, Timings())
+        self._observer.decided(0, judgements)
 
     def value(self, name: str, **labels: str) -> float | None:
         """Return a sample."""

@@ -1,4 +1,4 @@
-"""The thread that computes beside the event loop: whose turn it is, what it raises, and that it gives way."""
+"""The threads that compute beside the event loop: whose turn it is, what they raise, and which one gives way."""
 
 import asyncio
 import os
@@ -11,21 +11,21 @@ from functools import partial
 import pytest
 
 from axis.apps.workbench import PriorityWorkbench
-from axis.consumers.route import Turn
+from axis.consumers.equipment import Turn
 
 DEADLINE_SECONDS = 30
 
 
 @asynccontextmanager
 async def held_up(bench: PriorityWorkbench) -> AsyncIterator[None]:
-    """Keep the thread busy while the block puts work in line; then let it go on."""
+    """Keep the thread of standard work busy while the block puts work in line; then let it go on."""
     begun, go_on = threading.Event(), threading.Event()
 
     def hold() -> None:
         begun.set()
         go_on.wait(DEADLINE_SECONDS)
 
-    holding = asyncio.create_task(bench.run(Turn.EXPRESS, hold))
+    holding = asyncio.create_task(bench.run(Turn.DECISION, hold))
     await asyncio.to_thread(begun.wait, DEADLINE_SECONDS)
     yield
     # Each has put its work in line once the loop has gone round.
@@ -35,32 +35,39 @@ async def held_up(bench: PriorityWorkbench) -> AsyncIterator[None]:
 
 
 async def test_work_goes_by_its_turn_then_piece_by_piece_then_as_it_came() -> None:
-    """Express first; and the first piece of a small batch goes before the second one of a large batch."""
+    """Decisions first; and the first piece of a small batch goes before the second one of a large batch."""
     done: list[tuple[Turn, int, str]] = []
     with PriorityWorkbench() as bench:
         async with held_up(bench):
             waiting = [
                 asyncio.create_task(bench.run(turn, partial(done.append, (turn, number, batch)), number))
-                for turn in (Turn.EXAMINATION, Turn.EXPRESS)
+                for turn in (Turn.EXAMINATION, Turn.DECISION)
                 for batch, pieces in (("large", 2), ("small", 1))
                 for number in range(pieces)
             ]
         await asyncio.gather(*waiting)
     assert done == [
         (turn, number, batch)
-        for turn in (Turn.EXPRESS, Turn.EXAMINATION)
+        for turn in (Turn.DECISION, Turn.EXAMINATION)
         for number, batch in ((0, "large"), (0, "small"), (1, "large"))
     ]
 
 
-async def test_a_flood_of_express_work_does_not_stop_the_rest() -> None:
+async def test_express_work_waits_for_no_piece_of_other_work() -> None:
+    """It has a thread of its own: while standard work computes, or hangs, it is done."""
+    with PriorityWorkbench() as bench:
+        async with held_up(bench), asyncio.timeout(DEADLINE_SECONDS):
+            assert await bench.run(Turn.EXPRESS, partial(divmod, 7, 2)) == (3, 1)
+
+
+async def test_a_flood_of_decisions_does_not_stop_the_rest() -> None:
     """What waits longest has its turn now and then."""
     done: list[Turn] = []
     with PriorityWorkbench() as bench:
         async with held_up(bench):
             waiting = [
                 asyncio.create_task(bench.run(turn, partial(done.append, turn)))
-                for turn in (Turn.EXAMINATION, *[Turn.EXPRESS] * 20)
+                for turn in (Turn.EXAMINATION, *[Turn.DECISION] * 20)
             ]
         await asyncio.gather(*waiting)
     assert 0 < done.index(Turn.EXAMINATION) < 10
@@ -92,8 +99,8 @@ async def test_what_work_raises_is_raised_where_it_was_ordered() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a thread has a niceness of its own on Linux alone")
-async def test_the_thread_gives_way_and_its_process_does_not() -> None:
-    """Its niceness is raised, and that of the thread with the event loop stays as it was."""
+async def test_the_thread_of_standard_work_gives_way_and_nobody_else() -> None:
+    """Its niceness is raised; that of express work and of the thread with the event loop stays as it was."""
 
     def niceness() -> int:
         return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
@@ -101,4 +108,5 @@ async def test_the_thread_gives_way_and_its_process_does_not() -> None:
     before = niceness()
     with PriorityWorkbench() as bench:
         assert await bench.run(Turn.EXAMINATION, niceness) > before
+        assert await bench.run(Turn.EXPRESS, niceness) == before
     assert niceness() == before

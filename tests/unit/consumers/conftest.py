@@ -2,7 +2,7 @@
 
 import pytest
 
-from axis.consumers import route
+from axis.consumers import lane
 from tests.unit.consumers.town import Town, found_town
 
 
@@ -15,5 +15,5 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Town:
 @pytest.fixture
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pieces of three records, so that a few submissions have boundaries between them."""
-    monkeypatch.setattr(route, "_PIECE_RECORDS", 3)
-    monkeypatch.setattr(route, "_EXPRESS_RECORDS", 2)
+    monkeypatch.setattr(lane, "_PIECE_RECORDS", 3)
+    monkeypatch.setattr(lane, "_EXPRESS_RECORDS", 2)

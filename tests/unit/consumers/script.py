@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from enum import Enum, auto
 from itertools import repeat
+from typing import Final
 
 from axis.core.digest import sha256
 from axis.core.envelope import Envelope, Lane, Part, Urgency
@@ -27,6 +28,8 @@ from tests.unit.consumers.town import (
     Town,
 )
 
+_OPENING: Final = tuple(f"{NAME}-{lane}" for lane in (Lane.STANDARD, Lane.EXPRESS))
+"""The transactional ids of a task in the order in which it opens them."""
 Arrival = tuple[Submission, PartitionId]
 """What is put where, be it the wrong place."""
 
@@ -62,7 +65,7 @@ class Script:
     ) -> None:
         self.moments: list[str] = []
         self._site = site
-        self._late = False
+        self._late: list[str] = []
         self._arrivals = sorted(arrivals, key=lambda each: each[0])
         self._mishaps = sorted(mishaps, key=lambda each: each[0])
         site.bus.listener = self
@@ -74,11 +77,18 @@ class Script:
         self.moments.append(moment)
         self._arrive()
         if moment == "before open" and self._late:
-            self._late = False
-            self._site.bus.settle(NAME, committed=True)
+            self._commit_late()
         if self._is_due(moment):
-            self._late = self._mishaps[0][1] is Mishap.LATE_COMMIT
+            if self._mishaps[0][1] is Mishap.LATE_COMMIT:
+                self._late = list(_OPENING)
             strike(self._mishaps.pop(0)[1], self._site, moment)
+
+    def _commit_late(self) -> None:
+        """Let the commit of what is opened next arrive, if it was on the way: a moment later it would be too late."""
+        assert self._late
+        writer = self._late.pop(0)
+        if writer in self._site.bus.complete():
+            self._site.bus.settle(writer, committed=True)
 
     def _is_due(self, moment: str) -> bool:
         if not self._mishaps or self._mishaps[0][0] > len(self.moments):
@@ -118,7 +128,8 @@ def strike(mishap: Mishap, site: Site, moment: str) -> None:
             site.lose_disk()
             site.kill()
         case Mishap.FENCE:
-            site.bus.fence(NAME)
+            for lane in Lane:
+                site.bus.fence(f"{NAME}-{lane}")
 
 
 async def play(

@@ -148,21 +148,6 @@ def test_another_document_under_a_used_message_id_is_refused_and_not_remembered(
     assert written(batch, inbox_topic(OTHER_WARD)) == []
 
 
-@pytest.mark.parametrize("number", [0, 1])
-def test_who_asks_for_a_key_that_is_pending_waits(town: Town, store: SqliteDecisions, number: int) -> None:
-    """A rival of a document, or a hand-over of it: what is pending may still be decided otherwise."""
-    letter = document(town, OFFICE, WARD)
-    waits = (rival(town, letter, Urgency.FLASH), handover(town, letter, WARD))[number]
-    records = [
-        Record(EXPRESS.topic, EXPRESS.partition, offset, NOW, b"sender", each.value)
-        for offset, each in enumerate((express(town, OFFICE, WARD), waits, express(town, OFFICE, WARD)))
-    ]
-    candidates = town.examiner().examine(records, town.directory)
-    batch = Batch(town.directory, frozenset({letter.key}))
-    assert town.decider(store).extend(batch, candidates, NO_LIMIT) == 1
-    assert len(batch.plan.judgements) == 1
-
-
 @pytest.mark.parametrize("knowledge", ["nothing", "kept"])
 @pytest.mark.parametrize(
     ("sender", "place", "expected"),

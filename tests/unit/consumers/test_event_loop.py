@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from axis.apps.workbench import PriorityWorkbench
+from axis.consumers.equipment import Turn
 from axis.consumers.examine import Examiner
-from axis.consumers.route import Turn
 from axis.consumers.verify import VerifiedEnvelope, VerifiedReceipt, Verifier
 from axis.core.directory import Directory
 from axis.core.policy import AcceptancePolicy

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from axis.consumers import route
+from axis.consumers import lane
 from axis.core.disposition import Reason
-from axis.core.envelope import Urgency
+from axis.core.envelope import Lane, Urgency
+from axis.core.retry import RetrySchedule
 from axis.core.topics import RECEIPTS
 from axis.ports import DecisionStore, PartitionId, Record
 from axis.schemas.avro import Decision
@@ -91,8 +92,8 @@ def test_whatever_arrives_and_strikes_all_is_answered_once_and_in_order(
     chosen = [(moment, varied[each]) for moment, (_, each) in zip(moments, arrivals, strict=True)]
     strikes = accumulate(gap for gap, _ in mishaps)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(route, "_PIECE_RECORDS", 3)
-        patch.setattr(route, "_EXPRESS_RECORDS", 2)
+        patch.setattr(lane, "_PIECE_RECORDS", 3)
+        patch.setattr(lane, "_EXPRESS_RECORDS", 2)
         runner.run(
             play(
                 town,
@@ -176,7 +177,7 @@ async def test_a_task_that_waits_to_be_opened_can_be_stopped(town: Town, step: s
         await asyncio.Event().wait()
         return 0
 
-    site.new_transaction = lambda: Waiting(site.bus, NAME, GROUP)
+    site.new_transaction = lambda lane: Waiting(site.bus, f"{NAME}-{lane}", GROUP)
     site.changes["changelog"] = LongHistory()
     running = asyncio.create_task(site.new_task().run())
     async with asyncio.timeout(DEADLINE_SECONDS):
@@ -252,8 +253,8 @@ async def test_a_task_without_its_partitions_opens_nothing(town: Town) -> None:
     site = Site(town)
     opened: list[MemoryTransaction] = []
 
-    def make() -> MemoryTransaction:
-        opened.append(MemoryTransaction(site.bus, NAME, GROUP))
+    def make(lane: Lane) -> MemoryTransaction:
+        opened.append(MemoryTransaction(site.bus, f"{NAME}-{lane}", GROUP))
         return opened[-1]
 
     def lose(moment: str) -> None:
@@ -263,7 +264,7 @@ async def test_a_task_without_its_partitions_opens_nothing(town: Town) -> None:
 
     site.new_transaction, site.bus.listener = make, lose
     await site.route()
-    assert len(opened) == 1
+    assert len(opened) == len(Lane)
     assert len(site.notes.failures) == 1
 
 
@@ -286,4 +287,26 @@ async def test_what_one_transaction_writes_is_bounded(
     assert len(sizes) <= 2 * sum(sizes) / (32 * MIB) + 1, (
         "a transaction costs nearly the same whatever it holds"
     )
+    Ledger({each.value: each for each in letters}).judge(site)
+
+
+async def test_delays_grow_until_something_is_committed(town: Town) -> None:
+    """A broker that is away is asked ever less often; once a batch went through, the next failure is a first one."""
+    site = Site(town)
+    site.changes["retry"] = RetrySchedule(0.001, 1.0)
+    letters = [document(town, OFFICE, WARD) for _ in range(2)]
+    site.submit(letters[0].value)
+    faults = ["before begin", "before begin", "after commit", "before begin"]
+
+    def strike(moment: str) -> None:
+        if moment == "after commit" and faults[:1] == ["after commit"]:
+            faults.pop(0)
+            site.submit(letters[1].value)
+        elif faults[:1] == [moment]:
+            faults.pop(0)
+            raise outage(moment)
+
+    site.bus.listener = strike
+    await site.route()
+    assert site.notes.retries == [0.001, 0.002, 0.001]
     Ledger({each.value: each for each in letters}).judge(site)

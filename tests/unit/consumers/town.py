@@ -13,9 +13,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from axis.consumers.decide import Batch, Decider, Judgement
+from axis.consumers.equipment import Changelog, Equipment, Timings, Turn
 from axis.consumers.examine import Candidate, Examiner
 from axis.consumers.restore import DecisionChangelog
-from axis.consumers.route import Changelog, Equipment, RouterTask, Timings, Turn
+from axis.consumers.route import RouterTask
 from axis.consumers.verify import VerifiedEnvelope, VerifiedReceipt, Verifier
 from axis.core.addressing import Enrolment, Level, Organisation, OrganisationCode
 from axis.core.directory import Directory
@@ -184,7 +185,7 @@ class ListenedDecisions(SqliteDecisions):
 
 @dataclass(frozen=True, slots=True)
 class OwnBench:
-    """Implements `axis.consumers.route.Workbench` without a thread: what happens meanwhile is up to the listener.
+    """Implements `axis.consumers.equipment.Workbench` without a thread: what happens meanwhile is up to the listener.
 
     Standard work takes so long that express work which arrives at its beginning is examined before its end.
     """
@@ -206,10 +207,11 @@ class OwnBench:
 
 @dataclass(slots=True)
 class Notes:
-    """Implements `axis.consumers.route.Observer`."""
+    """Implements `axis.consumers.equipment.Observer`."""
 
     judgements: list[Judgement] = field(default_factory=list)
     failures: list[Unavailable] = field(default_factory=list)
+    retries: list[float] = field(default_factory=list)
     restored: list[int] = field(default_factory=list)
     delays: list[Unavailable] = field(default_factory=list)
     in_hand: set[tuple[PartitionId, int]] = field(default_factory=set)
@@ -225,10 +227,14 @@ class Notes:
         self.judgements += judgements
         self.in_hand.difference_update((each.record.place, each.record.offset) for each in judgements)
 
+    def decided(self, task: int, judgements: Sequence[Judgement]) -> None:
+        """Some of its submissions were decided."""
+
     def failed(self, task: int, error: Unavailable, retry_in_seconds: float) -> None:
         """An incarnation was given up."""
-        del task, retry_in_seconds
+        del task
         self.failures.append(error)
+        self.retries.append(retry_in_seconds)
         self.in_hand.clear()
 
     def delayed(self, task: int, error: Unavailable, retry_in_seconds: float) -> None:
@@ -273,7 +279,9 @@ class Site:
         self.notes = Notes()
         self.decisions = ListenedDecisions(self.bus)
         self.on_idle: Callable[[], None] | None = None
-        self.new_transaction: Callable[[], Transaction] = lambda: MemoryTransaction(self.bus, NAME, GROUP)
+        self.new_transaction: Callable[[Lane], Transaction] = lambda lane: MemoryTransaction(
+            self.bus, f"{NAME}-{lane}", GROUP
+        )
         self.changes: dict[str, object] = {}
         self._listener_of_the_living: Listener = listener
         self._sizes = sizes
@@ -327,7 +335,9 @@ class Site:
                 await self.new_task().run()
             except Killed:
                 continue
-            return
+            # One that is killed while it stops may end as if it had not been.
+            if self.bus.listener is not _dead:
+                return
 
     def inbox(self, code: str) -> list[bytes]:
         """Return the values in an inbox."""
