@@ -248,6 +248,8 @@ class LaneLoop:
         # Not after a failure: what came of it is for the next incarnation to learn.
         incarnation.claims.release(self._lane)
         self._in_hand.let_go()
+        if records:
+            await self._tell(batch.plan.judgements, timings)
         return bool(records)
 
     def _decide(self, batch: Batch, candidates: Sequence[Candidate]) -> int:
@@ -264,7 +266,6 @@ class LaneLoop:
         await self._remember(batch.plan, ends)
         timings.commit = clock() - began
         self._incarnation.committed = True
-        await self._tell(batch.plan.judgements, timings)
 
     async def _tell(self, judgements: Sequence[Judgement], timings: Timings) -> None:
         observer, number = self._equipment.observer, self._incarnation.number

@@ -97,6 +97,8 @@ class RouterTask:
             faults = [fault for each in running if (fault := each.exception()) is not None]
             if faults:
                 raise min(faults, key=_gravity)
+            # Whichever lane was remembered last may have spared what the other one had in hand, which is remembered now.
+            equipment.decisions.apply(self.number, (), incarnation.changelog_end)
         finally:
             if incarnation.committed:
                 self._failures = 0

@@ -180,6 +180,27 @@ async def test_what_is_decided_and_not_committed_is_not_decided_again(town: Town
     assert works.count("before express work") < 8
 
 
+async def test_a_task_that_ends_in_order_leaves_nothing_to_read_again(town: Town) -> None:
+    """Lanes that are remembered at the same time each spare what the other one has in hand: the position stays back till the end."""
+    site = Site(town)
+    for each, place in ((document(town, OFFICE, WARD), STANDARD), (express(town, OFFICE, WARD), EXPRESS)):
+        site.submit(each.value, place)
+    together = asyncio.Barrier(2)
+
+    class Meeting(MemoryTransaction):
+        async def commit(self) -> None:
+            await together.wait()
+            await super().commit()
+
+    site.new_transaction = lambda lane: Meeting(site.bus, f"{NAME}-{lane}", GROUP)
+    await site.route()
+    assert site.notes.failures == []
+    assert len(site.notes.judgements) == 2
+    site.new_transaction = lambda lane: MemoryTransaction(site.bus, f"{NAME}-{lane}", GROUP)
+    await site.route()
+    assert site.notes.restored == [0, 0]
+
+
 async def test_of_two_failures_the_one_of_unknown_outcome_is_told(town: Town) -> None:
     """An operator who reads that a transaction was aborted believes that nobody has seen any of it."""
     site = Site(town)
