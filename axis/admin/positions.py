@@ -73,14 +73,12 @@ class GroupPositions:
                     return self._ask(consumer, places)
                 except KafkaException as error:
                     code = error.args[0].code()
-                    silent = code in _SILENCE
-                    if not (silent or code in _PASSING) or not wanted():
+                    if code not in _PASSING | _SILENCE or not wanted():
                         raise self._failure(error, faults) from error
                     if monotonic() >= deadline:
-                        undecided = settled and silent and self._answers(places)
+                        undecided = settled and code in _SILENCE and self._answers(places)
                         raise (self._undecided() if undecided else self._failure(error, faults)) from error
-                    if not silent:
-                        sleep(_PASSING_SECONDS)
+                    sleep(_PASSING_SECONDS)
 
     @contextmanager
     def _asking(self, *, settled: bool) -> Iterator[tuple[Consumer, list[str]]]:
