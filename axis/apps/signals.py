@@ -4,6 +4,7 @@ import asyncio
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Final
 
 import structlog
@@ -21,23 +22,25 @@ def stopping_on_signals(stop: Callable[[], None]) -> Iterator[None]:
     To be used inside the running event loop of the main thread.
     """
     loop = asyncio.get_running_loop()
-    before = signal.getsignal(signal.SIGTERM)
-
-    def let_go() -> None:
-        for number in _SIGNALS:
-            loop.remove_signal_handler(number)
+    heard = False
 
     def asked(number: signal.Signals) -> None:
         _log.info("role.stopping", signal=number.name)
-        let_go()
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
         stop()
 
-    for number in _SIGNALS:
-        loop.add_signal_handler(number, asked, number)
+    # Not the loop's own handlers: they hear a signal some time after it came, and while they are taken away for the
+    # second one to interrupt, it is lost or ends the process.
+    def hear(number: int, frame: FrameType | None) -> None:
+        nonlocal heard
+        if heard:
+            signal.default_int_handler(number, frame)
+        heard = True
+        loop.call_soon_threadsafe(asked, signal.Signals(number))
+
+    before = {number: signal.signal(number, hear) for number in _SIGNALS}
     try:
         yield
     finally:
-        let_go()
-        # None: what is not of Python cannot be put back.
-        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+        for number, handler in before.items():
+            # None: what is not of Python cannot be put back.
+            signal.signal(number, handler or signal.SIG_DFL)

@@ -9,6 +9,8 @@ import pytest
 
 from axis.apps.signals import stopping_on_signals
 
+BOTH = (signal.SIGINT, signal.SIGTERM)
+
 
 @pytest.fixture(autouse=True)
 def terminated_as_interrupted() -> Iterator[None]:
@@ -18,23 +20,37 @@ def terminated_as_interrupted() -> Iterator[None]:
     signal.signal(signal.SIGTERM, before)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_the_first_signal_stops_and_the_second_interrupts(number: signal.Signals) -> None:
+@pytest.mark.parametrize("first", BOTH)
+@pytest.mark.parametrize("second", BOTH)
+async def test_the_first_signal_stops_and_the_second_interrupts(
+    first: signal.Signals, second: signal.Signals
+) -> None:
     """Who asks twice, in whichever way, does not want to wait."""
     asked = asyncio.Event()
     with stopping_on_signals(asked.set):
-        os.kill(os.getpid(), number)
+        os.kill(os.getpid(), first)
         await asyncio.wait_for(asked.wait(), 10)
-        for each in (signal.SIGINT, signal.SIGTERM):
-            assert signal.getsignal(each) is signal.default_int_handler
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), second)
+
+
+async def test_a_second_signal_interrupts_however_soon_it_comes() -> None:
+    """What comes before the first was answered counts as well."""
+    asked = asyncio.Event()
+    with stopping_on_signals(asked.set):
+        os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.wait_for(asked.wait(), 10)
 
 
 @pytest.mark.parametrize("stopped", [False, True])
 async def test_afterwards_a_signal_means_what_it_meant_before(*, stopped: bool) -> None:
     """What is taken down after the role, such as a broker, is taken down in order all the same."""
+    before = [signal.getsignal(each) for each in BOTH]
     asked = asyncio.Event()
     with stopping_on_signals(asked.set):
         if stopped:
             os.kill(os.getpid(), signal.SIGTERM)
             await asyncio.wait_for(asked.wait(), 10)
-    assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
+    assert [signal.getsignal(each) for each in BOTH] == before
